@@ -1,0 +1,1 @@
+"""The assistant: a farmer's question in, a checked and cited answer out."""

@@ -1,0 +1,230 @@
+"""A question in, a checked and cited answer out: the order of the steps, nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from agri_llm import prompts, questions, safety, sentences
+from agri_llm.language.brief import Brief, LanguageModel
+from agri_llm.phrases import phrase
+from agri_llm.questions import Glossary, Understood
+from agri_llm.records import Answer, Citation, Diagnosis, Hit, Kind, Passage, Question, Sentence, Step
+
+HITS = 12
+Event = Step | Sentence | Answer
+
+
+class Search(Protocol):
+    """Finds passages; `KnowledgeBase.search` is one."""
+
+    def __call__(self, query: str, k: int = 10, *, crop: tuple[str, ...] | None = None) -> list[Hit]:
+        """Return up to k hits, best first; `crop` keeps passages about one of these crops, or about any."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assistant:
+    """Answers questions from passages; safe to share between threads when its parts are.
+
+    `index_hash` names the version of the passages in use. `expert` is whom to ask, in the operator's words.
+    """
+
+    search: Search
+    model: LanguageModel
+    glossary: Glossary
+    index_hash: Callable[[], str] = lambda: ""
+    diagnose: Callable[[bytes], Diagnosis] | None = None
+    expert: str = ""
+    examples: bool = False
+    step_by_step: bool = False
+
+    def answer(self, question: Question) -> Answer:
+        """Return the whole answer. A clarification or refusal is an answer too; raises ModelError, KnowledgeError."""
+        answer: Answer | None = None
+        for event in self.stream(question):
+            if isinstance(event, Answer):
+                answer = event
+        assert answer is not None  # stream always ends with an Answer
+        return answer
+
+    def stream(self, question: Question) -> Iterator[Event]:
+        """Yield steps, then checked sentences as they are written, and last the whole `Answer`.
+
+        Closing the generator early stops the writing; what was shown can be kept with `partial_answer`.
+        """
+        clock = _Clock()
+        problem = safety.input_problem(question.text)
+        if problem:
+            yield self._problem(question, problem, clock)
+            return
+        understood = questions.understand(question, self.glossary)
+        diagnosis = None
+        if question.photo and self.diagnose:
+            yield Step(name="photo")
+            diagnosis = self.diagnose(question.photo)
+            clock.lap("photo")
+        missing = safety.missing_details(understood)
+        if missing:
+            yield self._clarify(question, understood, missing, clock)
+            return
+        yield Step(name="search")
+        query = self.glossary.expand(understood.query)
+        hits = self.search(query, HITS, crop=understood.crops or None)
+        clock.lap("search")
+        if safety.crops_disagree(understood, hits):
+            yield self._clarify(question, understood, ("crop",), clock)
+            return
+        reason = self._weak(understood, hits)
+        if reason:
+            yield self._refuse(question, understood, reason, hits, clock)
+            return
+        yield Step(name="write")
+        yield from self._write(question, understood, diagnosis, hits, clock)
+
+    def _write(
+        self, question: Question, understood: Understood, diagnosis: Diagnosis | None, hits: list[Hit], clock: _Clock
+    ) -> Iterator[Event]:
+        messages = prompts.answer_messages(
+            question, understood, hits, diagnosis=diagnosis, examples=self.examples, step_by_step=self.step_by_step
+        )
+        brief = Brief(question=question, intent=understood.intent, hits=tuple(hits), messages=messages)
+        passages = tuple(hit.passage for hit in hits)
+        shown: list[Sentence] = []
+        seen: set[str] = set()
+        for written in _sentences_of(self.model.stream(brief)):
+            sentence = _checked(written, passages, number=1 + sum(len(earlier.citations) for earlier in shown))
+            if sentence is None or sentence.citations[0].quote in seen:
+                continue
+            seen.update(citation.quote for citation in sentence.citations)
+            if not shown:
+                clock.lap("first_sentence")
+            shown.append(sentence)
+            yield sentence
+        clock.lap("write")
+        if not shown:
+            yield self._refuse(question, understood, "unchecked", hits, clock)
+            return
+        answer = partial_answer(question, shown, complete=True)
+        yield self.signed(replace(answer, diagnosis=diagnosis, passages=passages, messages=messages, timings_ms=clock.total()))
+
+    def _weak(self, understood: Understood, hits: list[Hit]) -> str | None:
+        if safety.dose_without_label(understood, hits):
+            return "dose" if understood.about_farming else "off_topic"
+        if safety.evidence(understood, hits) >= safety.EVIDENCE_FLOOR:
+            return None
+        if not understood.about_farming:
+            return "off_topic"
+        return "weak_crop" if understood.crops else "weak"
+
+    def _problem(self, question: Question, problem: str, clock: _Clock) -> Answer:
+        language = questions.language_of(question.text, question.language)
+        text = phrase(language, problem, length=f"{len(question.text):,}", limit=f"{questions.MAX_CHARACTERS:,}")
+        return self._plain(question, "refusal", text, clock)
+
+    def _clarify(self, question: Question, understood: Understood, missing: tuple[str, ...], clock: _Clock) -> Answer:
+        language = understood.language
+        asked = " ".join(f"({at}) {phrase(language, f'ask_{detail}')}" for at, detail in enumerate(missing, start=1))
+        text = f"{phrase(language, 'ask')} {asked}" if len(missing) > 1 else f"{phrase(language, 'ask')} {asked[4:]}"
+        return replace(self._plain(question, "clarification", text, clock), missing=missing)
+
+    def _refuse(self, question: Question, understood: Understood, reason: str, hits: list[Hit], clock: _Clock) -> Answer:
+        language = understood.language
+        crops = ", ".join(self.glossary.name(crop, language) for crop in understood.crops)
+        parts = [phrase(language, reason, crop=crops)]
+        if reason != "off_topic":
+            topics = "; ".join(dict.fromkeys(hit.passage.title for hit in hits[:6] if hit.passage.title))
+            if topics and reason != "unchecked":
+                parts.append(phrase(language, "nearest", topics="; ".join(topics.split("; ")[:3])))
+            parts.append(phrase(language, "whom", expert=self.expert or phrase(language, "expert")))
+        answer = self._plain(question, "refusal", (" " if language != "zh" else "").join(parts), clock)
+        return replace(answer, passages=tuple(hit.passage for hit in hits))
+
+    def _plain(self, question: Question, kind: Kind, text: str, clock: _Clock) -> Answer:
+        return self.signed(Answer(question=question, kind=kind, text=text, timings_ms=clock.total()))
+
+    def signed(self, answer: Answer) -> Answer:
+        """Return the answer with everything that is needed to make it again: model, adapter, hashes of index and prompt."""
+        return replace(
+            answer,
+            model=self.model.name,
+            adapter=self.model.adapter,
+            index_hash=self.index_hash(),
+            prompt_hash=prompts.PROMPT_HASH,
+        )
+
+
+def partial_answer(question: Question, shown: list[Sentence], *, complete: bool = False) -> Answer:
+    """Return the advice made of the sentences shown so far, for keeping when a person pressed stop."""
+    return Answer(
+        question=question,
+        kind="advice",
+        text=join(shown),
+        citations=tuple(citation for sentence in shown for citation in sentence.citations),
+        complete=complete,
+    )
+
+
+def join(shown: list[Sentence]) -> str:
+    """Join sentences to the text people read: steps (bullets) on lines of their own, the rest as paragraphs."""
+    text = ""
+    for before, sentence in zip([None, *shown], shown, strict=False):
+        is_step = sentence.text.startswith("- ")
+        was_step = before is not None and before.text.startswith("- ")
+        if before is None:
+            gap = ""
+        elif is_step and was_step:
+            gap = "\n"
+        elif is_step != was_step:
+            gap = "\n\n"
+        else:
+            gap = " "
+        text += gap + sentence.text
+    return text
+
+
+def _sentences_of(pieces: Iterator[str]) -> Iterator[str]:
+    """Turn a text that arrives in pieces into whole sentences; working notes between <evidence> marks are left out."""
+    buffer = ""
+    with contextlib.closing(pieces) if hasattr(pieces, "close") else contextlib.nullcontext():  # type: ignore[type-var]
+        for piece in pieces:
+            buffer += piece
+            if "<evidence>" in buffer:
+                if "</evidence>" not in buffer:
+                    continue
+                buffer = buffer.split("</evidence>", 1)[1]
+            done, buffer = sentences.take_complete(buffer)
+            yield from done
+    if buffer.strip() and "<evidence>" not in buffer:
+        yield buffer.strip()
+
+
+def _checked(written: str, passages: tuple[Passage, ...], number: int) -> Sentence | None:
+    result = safety.check_sentence(written, passages)
+    if not isinstance(result, safety.Supported):
+        return None
+    citations = tuple(
+        Citation(number=number + offset, passage=passage, quote=quote) for offset, (passage, quote) in enumerate(result.quotes)
+    )
+    return Sentence(text=result.text + "".join(f"[{citation.number}]" for citation in citations), citations=citations)
+
+
+@dataclass
+class _Clock:
+    """Milliseconds since the question came in, by step."""
+
+    started: float = field(default_factory=time.perf_counter)
+    last: float = field(default_factory=time.perf_counter)
+    laps: dict[str, float] = field(default_factory=dict)
+
+    def lap(self, step: str) -> None:
+        now = time.perf_counter()
+        since = self.started if step == "first_sentence" else self.last
+        self.laps[step] = (now - since) * 1000
+        if step != "first_sentence":
+            self.last = now
+
+    def total(self) -> dict[str, float]:
+        return {**self.laps, "total": (time.perf_counter() - self.started) * 1000}

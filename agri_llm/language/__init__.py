@@ -1,0 +1,1 @@
+"""What can write an answer: `composer` (no model), `local` (transformers + PEFT), `endpoint` (an OpenAI-compatible server)."""

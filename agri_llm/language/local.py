@@ -1,0 +1,291 @@
+"""A language model on this machine: any transformers model, with or without a PEFT adapter, in 4-bit where there is a GPU."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors import SafetensorError, safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig, TextIteratorStreamer
+
+from agri_llm.errors import AgriError, ModelError, ModelMissing, ModelUnavailable
+from agri_llm.language.brief import Brief
+from agri_llm.records import Message
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt")  # formats that can run code while they are read
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+def nf4_config() -> BitsAndBytesConfig:
+    """Return how we store a model in 4 bits: NF4 with double quantisation, computing in bfloat16 (QLoRA, arXiv 2305.14314).
+
+    bfloat16 storage is what sharded training needs; it holds the same bits as the library's default.
+    """
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_quant_storage=torch.bfloat16,
+    )
+
+
+class LocalModel:
+    """Writes answers with a model on this machine, one answer at a time; whoever asks meanwhile waits in line.
+
+    `path` is a folder or a name on the model hub, `adapter` a folder saved by PEFT; both as safetensors only. `temperature` 0
+    writes the likeliest words every time. Raises ModelMissing where model or adapter cannot be loaded, ModelUnavailable
+    where memory is short.
+    """
+
+    def __init__(
+        self, path: str, adapter: str | None = None, *, four_bit: bool = True, max_new_tokens: int, temperature: float
+    ) -> None:
+        path, adapter = _at_home(path), _at_home(adapter or "")
+        self.name = Path(path).name or path
+        self.adapter = Path(adapter).name if adapter else None
+        self._tokenizer, self._model = _load_model(path, four_bit=four_bit)
+        self._parameters = int(self._model.num_parameters())
+        self._max_new_tokens = max_new_tokens
+        self._context: int | None = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        self._model.generation_config = _generation_config(self._tokenizer, self._model, temperature)
+        if adapter:
+            self._model = _with_adapter(self._model, adapter, self.name)
+        self._model.eval()
+        self._line = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")  # one worker: answers wait in order
+
+    def describe(self) -> dict[str, str | int | bool | None]:
+        """Return one line for the doctor: what is loaded, how large, in which numbers and where."""
+        return {
+            "model": self.name,
+            "adapter": self.adapter,
+            "parameters": self._parameters,
+            "dtype": str(self._model.dtype).removeprefix("torch."),
+            "device": str(self._model.device),
+            "four_bit": bool(getattr(self._model, "is_loaded_in_4bit", False)),
+        }
+
+    def stream(self, brief: Brief) -> Generator[str, None, None]:
+        """Yield the answer word by word; closing the generator stops the model after its present word.
+
+        Raises ModelUnavailable where the request does not fit the model, or the model fails while writing.
+        """
+        stop = threading.Event()
+        streamer = TextIteratorStreamer(
+            self._tokenizer, skip_prompt=True, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        writing = self._line.submit(self._write, brief.messages, streamer, stop)
+        try:
+            yield from (piece for piece in streamer if piece)
+            error = writing.exception()
+            if isinstance(error, AgriError):
+                raise error
+            if error is not None:
+                raise _failure(self.name, error) from error
+        finally:
+            stop.set()
+            writing.cancel()
+
+    def _write(self, messages: tuple[Message, ...], streamer: Any, stop: threading.Event) -> None:
+        """Let the model write into `streamer`, in the writer thread, until it is done or `stop` is set."""
+
+        def stopped(tokens: torch.Tensor, _scores: Any, **_: Any) -> torch.Tensor:
+            return torch.full((tokens.shape[0],), stop.is_set(), dtype=torch.bool, device=tokens.device)
+
+        try:
+            prompt = self._prompt(messages)
+            self._model.generate(
+                **prompt.to(self._model.device),
+                streamer=streamer,
+                stopping_criteria=[stopped],
+                max_new_tokens=self._room(prompt["input_ids"].shape[1]),
+            )
+        finally:
+            streamer.text_queue.put(streamer.stop_signal)  # after a failure too, or the reader would wait for ever
+
+    def _prompt(self, messages: tuple[Message, ...]) -> Any:
+        """Return the chat as token ids, shape (1, tokens); control tokens in questions or passages are plain text."""
+        return self._tokenizer.apply_chat_template(
+            [dict(message) for message in messages],
+            add_generation_prompt=True,
+            sanitize_control_tokens=True,
+            return_tensors="pt",
+        )
+
+    def _room(self, prompt_tokens: int) -> int:
+        """Return how many tokens may still be written after a prompt of that length."""
+        if self._context is None:
+            return self._max_new_tokens
+        if prompt_tokens >= self._context:
+            raise ModelUnavailable(
+                f"the request has {prompt_tokens} tokens and the model {self.name!r} reads at most {self._context}",
+                "it cannot see all the passages, so it cannot answer",
+                "ask a shorter question, or choose a model with a longer context in AGRI_MODEL",
+            )
+        return min(self._max_new_tokens, self._context - prompt_tokens)
+
+
+def _at_home(path: str) -> str:
+    """Return the path with a leading ~ written out, as a shell would; hub names stay as they are."""
+    return str(Path(path).expanduser()) if path.startswith("~") else path
+
+
+def _load_model(path: str, *, four_bit: bool) -> tuple[Any, Any]:
+    """Return tokenizer and model of a folder or a hub name, checked: a chat model, safetensors, every weight present."""
+    _check_folder(path)
+    with _loading(f"the model {path!r}"):
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    if not tokenizer.chat_template:
+        raise ModelMissing(
+            f"the model {path!r} has no chat template",
+            "it was never taught to answer a request, so its text would be noise",
+            "choose an instruct or chat model in AGRI_MODEL",
+        )
+    if not tokenizer("leaf")["input_ids"]:  # without its file, transformers makes an empty tokenizer and says nothing
+        raise ModelMissing(f"the model {path!r} has no vocabulary", "it cannot read", "download or export the model again")
+    with _loading(f"the model {path!r}"):
+        model, report = AutoModelForCausalLM.from_pretrained(
+            path,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused here, by name
+            **_placement(four_bit=four_bit),
+        )
+    wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
+    if wrong:
+        raise ModelMissing(
+            f"the model {path!r} lacks {len(wrong)} of its weights or has them in another shape, such as {wrong[0]!r}",
+            "they would be random numbers",
+            "download or export the model again",
+        )
+    return tokenizer, model
+
+
+def _placement(*, four_bit: bool) -> dict[str, Any]:
+    """Return where the weights go and in which numbers: the GPU in 4-bit or bfloat16, else the processor in float32."""
+    if not torch.cuda.is_available():
+        return {"dtype": torch.float32}  # plain and exact; bfloat16 is slow on many processors
+    placement: dict[str, Any] = {"dtype": torch.bfloat16, "device_map": "auto"}
+    if four_bit:
+        placement["quantization_config"] = nf4_config()
+    return placement
+
+
+def _generation_config(tokenizer: Any, model: Any, temperature: float) -> GenerationConfig:
+    """Return how the model picks words; nothing but the stop tokens is taken over from the checkpoint.
+
+    The tokenizer's end token is a stop too: some checkpoints name only the end of a document, and would never stop in a chat.
+    """
+    named = model.generation_config.eos_token_id
+    stops = {*(named if isinstance(named, list) else [named]), tokenizer.eos_token_id} - {None}
+    config = GenerationConfig(eos_token_id=sorted(stops) or None, pad_token_id=tokenizer.pad_token_id)
+    if config.pad_token_id is None and stops:
+        config.pad_token_id = min(stops)  # nothing is padded for one answer; it keeps transformers quiet
+    config.do_sample = temperature > 0
+    if temperature > 0:
+        config.temperature = temperature
+    return config
+
+
+def _with_adapter(model: Any, adapter: str, model_name: str) -> Any:
+    """Return the model with the adapter on top; every one of the adapter's weights must have found its place."""
+    folder = Path(adapter)
+    if not (folder / "adapter_config.json").is_file():
+        raise ModelMissing(
+            f"there is no adapter at {adapter!r}", "adapter_config.json is not there", "check AGRI_ADAPTER, or leave it empty"
+        )
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise ModelMissing(
+            f"the adapter {adapter!r} has no {ADAPTER_WEIGHTS}",
+            "other formats can run code while they are read, so we do not read them",
+            "save the adapter again as safetensors",
+        )
+    with _loading(f"the adapter {adapter!r} on the model {model_name!r}"):
+        adapted = PeftModel.from_pretrained(model, adapter)
+        with safe_open(folder / ADAPTER_WEIGHTS, framework="pt") as file:
+            saved = set(file.keys())
+    placed = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    if strange := sorted(key for key in saved ^ placed if "embed_tokens" not in key and "lm_head" not in key):
+        raise ModelMissing(
+            f"the adapter {adapter!r} does not fit the model {model_name!r}: {len(strange)} weights, such as {strange[0]!r}",
+            "it was trained on another model",
+            "choose the model named in its adapter_config.json, or another adapter",
+        )
+    return adapted
+
+
+def _check_folder(path: str) -> None:
+    """Raise ModelMissing for a path that is not there, and for a folder whose weights are only in formats that run code."""
+    folder = Path(path)
+    if not folder.exists():
+        if folder.is_absolute() or path.startswith(".") or len(folder.parts) != 2:  # a hub name is "owner/model"
+            raise ModelMissing(
+                f"there is no model at {path!r}",
+                "nothing can be loaded from there",
+                "check AGRI_MODEL: a folder, or a name on the model hub such as 'Qwen/Qwen2.5-7B-Instruct'",
+            )
+        return
+    names = [file.name for file in folder.iterdir()] if folder.is_dir() else [folder.name]
+    if any(name.endswith(".safetensors") for name in names):
+        return
+    pickles = sorted(name for name in names if name.endswith(PICKLES))
+    raise ModelMissing(
+        f"the model {path!r} has no .safetensors file" + (f", only {pickles[0]!r}" if pickles else ""),
+        "other formats can run code while they are read, so we do not read them" if pickles else "there are no weights to load",
+        "choose a model folder with safetensors weights in AGRI_MODEL",
+    )
+
+
+@contextmanager
+def _loading(what: str) -> Iterator[None]:
+    """Turn the libraries' own errors while loading `what` into a sentence; the beginning of theirs stays in it."""
+    try:
+        yield
+    except ImportError as error:
+        raise ModelMissing(
+            f"{what} cannot be loaded in 4-bit",
+            f"a library is missing ({_said(error)})",
+            "install agri[gpu], or set AGRI_FOUR_BIT=false",
+        ) from error
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, MemoryError, SafetensorError) as error:
+        if _is_memory(error):
+            raise _short_of_memory(what, error) from error
+        raise ModelMissing(
+            f"{what} cannot be loaded", _said(error), "check AGRI_MODEL and AGRI_ADAPTER, and that the files are complete"
+        ) from error
+
+
+def _failure(name: str, error: BaseException) -> ModelError:
+    """Return the sentence for an error in the middle of writing."""
+    if _is_memory(error):
+        return _short_of_memory(f"the model {name!r}", error)
+    return ModelUnavailable(
+        f"the model {name!r} failed while writing",
+        f"{type(error).__name__}: {_said(error)}",
+        "ask again; if it happens every time, choose another instruct model in AGRI_MODEL",
+    )
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, on the GPU or on the processor (where torch raises a plain RuntimeError)."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def _short_of_memory(what: str, error: BaseException) -> ModelUnavailable:
+    return ModelUnavailable(
+        f"{what} does not fit into memory",
+        _said(error),
+        "choose a smaller model in AGRI_MODEL, set AGRI_FOUR_BIT=true on a GPU, or use a model server (AGRI_WRITER=endpoint)",
+    )
+
+
+def _said(error: BaseException) -> str:
+    """Return a library's message on one line, its first 200 characters."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200].rstrip(".")

@@ -1,0 +1,201 @@
+"""The nouns of the project: plain frozen records, passed between all parts.
+
+No framework and no database in here. Times are seconds since a start unless the name says otherwise; texts are Unicode as
+people wrote them; identifiers are UUIDv7 strings, so sorting by id sorts by time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import uuid_utils
+
+Kind = Literal["advice", "clarification", "refusal"]
+Intent = Literal["identify", "act", "when", "amount", "prevent", "explain"]
+Rating = Literal["up", "down"]
+FeedbackStatus = Literal["new", "approved", "edited", "rejected"]
+Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
+
+
+def new_id() -> str:
+    """Return a new UUIDv7 as text; ids made later sort later (RFC 9562)."""
+    return str(uuid_utils.uuid7())
+
+
+def now() -> datetime:
+    """Return the present time, UTC and aware."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What a person asked, with what we know of the field; `follows` is the question before it in the same conversation."""
+
+    text: str
+    id: str = field(default_factory=new_id)
+    place: str | None = None
+    crop: str | None = None
+    stage: str | None = None
+    language: str | None = None
+    photo: bytes | None = field(default=None, repr=False)
+    follows: Question | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """A piece of a document, about 200 tokens, with everything a reader needs to check it.
+
+    `text` is a verbatim part of the document's text; `heading` the path of headings above it, joined by " > ".
+    `page` is the physical page (1-based), `page_label` the printed one.
+    """
+
+    id: str
+    document_id: str
+    title: str
+    text: str
+    heading: str = ""
+    page: int | None = None
+    page_label: str | None = None
+    url: str | None = None
+    licence: str | None = None
+    region: tuple[str, ...] = ()
+    crop: tuple[str, ...] = ()
+    topic: tuple[str, ...] = ()
+    language: str = "en"
+    published: str | None = None
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit:
+    """A passage found for a query. `score` is the fused score in 0–1; `words` and `meaning` the two halves it came from.
+
+    `words` is BM25 as a share of the best score any passage could reach for this query, `meaning` the nearness of the
+    embeddings. `sentences` holds the cosine of each sentence of the passage with the query, in the order of
+    `agri_llm.sentences.split(passage.text)`; empty where nobody computed it.
+    """
+
+    passage: Passage
+    score: float
+    words: float = 0.0
+    meaning: float = 0.0
+    sentences: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """What a photo seems to show. `confidence` is calibrated, 0–1; `certain` is False where nobody should act on it."""
+
+    label: str
+    confidence: float
+    certain: bool
+    alternatives: tuple[tuple[str, float], ...] = ()
+    heatmap: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Citation:
+    """The words of a passage on which a sentence rests; `quote` occurs verbatim in `passage.text`."""
+
+    number: int
+    passage: Passage
+    quote: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Something the assistant starts doing: "photo", "search", "write", "check"."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sentence:
+    """One checked sentence, ready to be shown; `text` carries its citation numbers, like "Remove them.[1]"."""
+
+    text: str
+    citations: tuple[Citation, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a person gets: advice with citations, a question back, or a refusal that says whom to ask.
+
+    `messages`, `index_hash`, `prompt_hash`, `model` and `adapter` let anyone write this answer again. `passages` are those the
+    writer saw. `missing` names the details asked for in a clarification. `timings_ms` maps a step to milliseconds.
+    """
+
+    question: Question
+    kind: Kind
+    text: str
+    id: str = field(default_factory=new_id)
+    citations: tuple[Citation, ...] = ()
+    diagnosis: Diagnosis | None = None
+    missing: tuple[str, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    messages: tuple[Message, ...] = ()
+    model: str = ""
+    adapter: str | None = None
+    index_hash: str = ""
+    prompt_hash: str = ""
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+    complete: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the answer as the one JSON object that `agri ask --json` prints."""
+        return {
+            "id": self.id,
+            "question_id": self.question.id,
+            "kind": self.kind,
+            "text": self.text,
+            "citations": [
+                {
+                    "number": citation.number,
+                    "document_id": citation.passage.document_id,
+                    "title": citation.passage.title,
+                    "page": citation.passage.page,
+                    "url": citation.passage.url,
+                    "quote": citation.quote,
+                }
+                for citation in self.citations
+            ],
+            "diagnosis": None
+            if self.diagnosis is None
+            else {
+                "label": self.diagnosis.label,
+                "confidence": self.diagnosis.confidence,
+                "certain": self.diagnosis.certain,
+                "alternatives": [{"label": label, "confidence": share} for label, share in self.diagnosis.alternatives],
+            },
+            "model": self.model,
+            "adapter": self.adapter,
+            "timings_ms": {step: round(milliseconds, 1) for step, milliseconds in self.timings_ms.items()},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feedback:
+    """What a person thought of an answer. `author` is the owner key of whoever wrote it; `reviewer` an agronomist."""
+
+    answer_id: str
+    rating: Rating
+    author: str
+    id: str = field(default_factory=new_id)
+    reasons: tuple[str, ...] = ()
+    correction: str = ""
+    comment: str = ""
+    status: FeedbackStatus = "new"
+    reviewer: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreferencePair:
+    """Two answers to the same messages, one better; `feedback_ids` say which ratings it came from."""
+
+    messages: tuple[Message, ...]
+    chosen: str
+    rejected: str
+    feedback_ids: tuple[str, ...]

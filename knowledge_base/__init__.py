@@ -1,0 +1,1 @@
+"""Documents in, passages out; ships its own corpus."""

@@ -1,0 +1,140 @@
+"""The index folder on disk: versions written beside each other, a manifest written last, a pointer swapped in one step.
+
+    INDEX/CURRENT                    name of the version in use, replaced atomically
+    INDEX/version-<id>/manifest.json hash and size of every file, embedder, tokenizer; written last, means "complete"
+
+A reader sees the old version or the new one, never something between; the version before the present one is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from agri_llm.errors import IndexMismatch, IndexMissing, KnowledgeError
+from agri_llm.records import new_id
+
+FORMAT = 1
+POINTER = "CURRENT"
+MANIFEST = "manifest.json"
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def current_version(index: Path) -> Path:
+    """Return the version folder in use; raises IndexMissing where there is none."""
+    try:
+        name = (index / POINTER).read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        raise IndexMissing(
+            f"There is no index in {index}", "nothing can be searched", "build one with `agri index build`"
+        ) from None
+    if not name or Path(name).name != name:
+        raise _damaged(index, f"{POINTER} holds {name!r}")
+    return index / name
+
+
+def read_manifest(version: Path) -> dict[str, Any]:
+    """Return the manifest of a version after checking the hash of every file it names; raises IndexMismatch."""
+    try:
+        manifest: dict[str, Any] = json.loads((version / MANIFEST).read_text(encoding="utf-8"))
+        files: dict[str, dict[str, Any]] = manifest["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(version.parent, f"{MANIFEST} cannot be read") from error
+    if manifest.get("format") != FORMAT:
+        raise _damaged(version.parent, f"it has format {manifest.get('format')}, this program reads {FORMAT}")
+    for name, promised in files.items():
+        path = version / name
+        if not path.is_file():
+            raise _damaged(version.parent, f"{name} is missing")
+        if path.stat().st_size != promised["size"] or sha256_of(path) != promised["sha256"]:
+            raise _damaged(version.parent, f"{name} was changed after it was written")
+    return manifest
+
+
+@contextlib.contextmanager
+def new_version(index: Path, manifest: dict[str, Any]) -> Iterator[Path]:
+    """Give an empty folder to fill; on leaving it is sealed with `manifest` and becomes the current version.
+
+    A second writer is refused with KnowledgeError. When the body raises, the index stays as it was.
+    """
+    index.mkdir(parents=True, exist_ok=True)
+    with _only_writer(index):
+        version = index / f"version-{new_id()}"
+        version.mkdir()
+        try:
+            yield version
+            _seal(version, manifest)
+        except BaseException:
+            shutil.rmtree(version, ignore_errors=True)
+            raise
+        before = _pointed(index)
+        _replace(index / POINTER, version.name)
+        _sync(index)
+        for folder in index.glob("version-*"):
+            if folder.name not in {version.name, before}:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _seal(version: Path, manifest: dict[str, Any]) -> None:
+    files = {}
+    for path in sorted(version.rglob("*")):
+        if path.is_file():
+            _sync(path)
+            files[str(path.relative_to(version))] = {"sha256": sha256_of(path), "size": path.stat().st_size}
+    text = json.dumps({"format": FORMAT, **manifest, "files": files}, indent=1, ensure_ascii=False, sort_keys=True)
+    _replace(version / MANIFEST, text)
+    _sync(version)
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(text, encoding="utf-8")
+    _sync(temporary)
+    temporary.replace(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _pointed(index: Path) -> str:
+    pointer = index / POINTER
+    return pointer.read_text(encoding="utf-8").strip() if pointer.exists() else ""
+
+
+@contextlib.contextmanager
+def _only_writer(index: Path) -> Iterator[None]:
+    with (index / "writer.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise KnowledgeError(
+                f"Another process is writing the index in {index}",
+                "two writers would lose each other's work",
+                "wait until it has finished, then try again",
+            ) from None
+        yield
+
+
+def _damaged(index: Path, found: str) -> IndexMismatch:
+    return IndexMismatch(
+        f"The index in {index} cannot be trusted ({found})",
+        "a damaged index could cite the wrong text",
+        "build it again with `agri index build`",
+    )

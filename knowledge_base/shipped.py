@@ -1,0 +1,127 @@
+"""The corpus that ships with the project: find its sheets, keep an index of them up to date, reuse the shipped vectors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from agri_llm.errors import DocumentUnreadable, IndexMismatch, IndexMissing
+from agri_llm.records import Passage
+from knowledge_base import builder
+from knowledge_base.builder import Known, Progress, vector_key
+from knowledge_base.documents import read_all
+from knowledge_base.embedding import Embedder
+from knowledge_base.index import load_view
+from knowledge_base.passages import cut_all
+from knowledge_base.terms import Glossary
+
+CORPUS = Path(__file__).parent / "corpus"
+VECTORS = CORPUS / "vectors.safetensors"
+
+
+def read_passages(paths: Iterable[Path]) -> tuple[list[Passage], list[DocumentUnreadable]]:
+    """Read and cut documents; crops get their glossary ids. Returns the passages and one error per unreadable file."""
+    unreadable: list[DocumentUnreadable] = []
+    documents = []
+    for document in read_all(paths):
+        if isinstance(document, DocumentUnreadable):
+            unreadable.append(document)
+        else:
+            documents.append(document)
+    glossary = Glossary.load()
+    return [_with_known_crops(passage, glossary) for passage in cut_all(documents)], unreadable
+
+
+def sheets() -> list[Passage]:
+    """Return the passages of the shipped sheets; raises DocumentUnreadable when one of them is damaged."""
+    passages, unreadable = read_passages([CORPUS / "en"])
+    if unreadable:
+        raise unreadable[0]
+    return passages
+
+
+def ensure(folder: Path, embedder: Embedder, *, progress: Progress | None = None) -> bool:
+    """Make `folder` hold an index with the present sheets: build it, or renew the sheets in it. True when it was written.
+
+    An index that a person built from other documents is left alone, and so are documents added beside the sheets.
+    """
+    passages = sheets()
+    corpus = {"hash": _hash(passages), "documents": sorted({passage.document_id for passage in passages})}
+    try:
+        view = load_view(folder, embedder)
+    except (IndexMissing, IndexMismatch):
+        view = None
+    if view is None:
+        builder.build(folder, passages, embedder, known=shipped_vectors(embedder), corpus=corpus, progress=progress)
+        return True
+    held = view.manifest.get("corpus")
+    if held is None or held["hash"] == corpus["hash"]:
+        return False
+    ours = {*held["documents"], *corpus["documents"]}
+    others = [passage for passage in view.passages if passage.document_id not in ours]
+    known = {**shipped_vectors(embedder), **builder.known_vectors(folder, embedder)}
+    builder.build(folder, [*passages, *others], embedder, known=known, corpus=corpus, progress=progress)
+    return True
+
+
+def shipped_vectors(embedder: Embedder) -> Known:
+    """Return the vectors that ship with the sheets, so that a first start need not compute them.
+
+    They are used only for the embedder that made them and, by key, only for text that has not changed; else nothing is
+    returned and everything is computed.
+    """
+    from safetensors import safe_open
+
+    if not VECTORS.is_file():
+        return {}
+    with safe_open(str(VECTORS), framework="numpy") as file:
+        about = json.loads(file.metadata()["agri"])
+        if about["weights_sha256"] != embedder.weights_hash:
+            return {}
+        matrix = file.get_tensor("vectors")
+    if hashlib.sha256(matrix.tobytes()).hexdigest() != about["vectors_sha256"]:
+        return {}
+    matrix = matrix.astype(np.float32)
+    known: Known = {}
+    at = 0
+    for key, windows, sentences in about["passages"]:
+        known[key] = (matrix[at : at + windows], matrix[at + windows : at + windows + sentences])
+        at += windows + sentences
+    return known
+
+
+def write_shipped_vectors(embedder: Embedder, progress: Progress | None = None) -> int:
+    """Compute and write the vectors of the sheets into the package; returns how many passages they cover."""
+    from safetensors.numpy import save_file
+
+    passages = sheets()
+    pairs = builder.embed(passages, embedder, shipped_vectors(embedder), progress)
+    matrix = np.vstack([np.vstack(pair) for pair in pairs]).astype(np.float16)
+    about = {
+        "embedder": embedder.name,
+        "weights_sha256": embedder.weights_hash,
+        "vectors_sha256": hashlib.sha256(matrix.tobytes()).hexdigest(),
+        "passages": [
+            [vector_key(passage), len(windows), len(sentences)]
+            for passage, (windows, sentences) in zip(passages, pairs, strict=True)
+        ],
+    }
+    save_file({"vectors": matrix}, str(VECTORS), metadata={"agri": json.dumps(about)})
+    return len(passages)
+
+
+def _with_known_crops(passage: Passage, glossary: Glossary) -> Passage:
+    crops = [(glossary.crops(name) or (name.lower(),))[0] for name in passage.crop]
+    return replace(passage, crop=tuple(dict.fromkeys(crops)))
+
+
+def _hash(passages: Iterable[Passage]) -> str:
+    digest = hashlib.sha256()
+    for passage in passages:
+        digest.update(repr(passage).encode())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""How people reach all this: web pages and the `agri` command."""

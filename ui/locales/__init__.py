@@ -1,0 +1,1 @@
+"""The words people see, one JSON file a language."""

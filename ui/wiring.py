@@ -1,0 +1,134 @@
+"""The only module that reads the settings and puts the parts together; heavy imports happen inside the functions."""
+
+from __future__ import annotations
+
+import secrets
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from agri_llm.errors import SettingsInvalid
+from agri_llm.settings import Settings
+
+if TYPE_CHECKING:
+    from agri_llm.assistant import Assistant
+    from agri_llm.language.brief import LanguageModel
+    from agri_llm.store import Store
+    from knowledge_base.embedding import Embedder
+    from knowledge_base.index import KnowledgeBase, Progress
+
+
+@cache
+def settings() -> Settings:
+    """Read the settings once; raises SettingsInvalid naming the variable that cannot work."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "AGRI_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingsInvalid(
+            f"{name} is {first.get('input')!r}" if "key" not in name.lower() and "secret" not in name.lower() else name,
+            str(first["msg"]),
+            "correct it in the environment or in .env",
+        ) from error
+
+
+@cache
+def embedder() -> Embedder:
+    """The embedder in use, loaded on first use."""
+    from knowledge_base.embedding import Embedder
+
+    return Embedder(settings().embedder)
+
+
+@cache
+def store() -> Store:
+    """The store in use; the database is not touched before its first use."""
+    from agri_llm.store import Store
+
+    return Store(settings().database)
+
+
+@cache
+def knowledge_base() -> KnowledgeBase:
+    """The index in use; raises IndexMissing or IndexMismatch."""
+    from knowledge_base.index import KnowledgeBase
+
+    return KnowledgeBase(settings().index_folder, embedder(), meaning_weight=settings().meaning_weight)
+
+
+def prepare_index(progress: Progress | None = None) -> bool:
+    """Build the index of the shipped corpus where there is none, or renew its sheets where ours are newer; True if written."""
+    from knowledge_base.shipped import ensure
+
+    return ensure(settings().index_folder, embedder(), progress=progress)
+
+
+@cache
+def language_model() -> LanguageModel:
+    """Who writes the answers, by the setting AGRI_WRITER; raises ModelMissing."""
+    chosen = settings()
+    if chosen.writer == "local":
+        from agri_llm.language.local import LocalModel
+
+        return LocalModel(
+            chosen.model,
+            chosen.adapter,
+            four_bit=chosen.four_bit,
+            max_new_tokens=chosen.max_new_tokens,
+            temperature=chosen.temperature,
+        )
+    if chosen.writer == "endpoint":
+        from agri_llm.language.endpoint import EndpointModel
+
+        return EndpointModel(
+            chosen.endpoint_url,
+            chosen.model,
+            chosen.endpoint_key.get_secret_value() if chosen.endpoint_key else None,
+            timeout_seconds=chosen.endpoint_timeout_seconds,
+            max_new_tokens=chosen.max_new_tokens,
+            temperature=chosen.temperature,
+        )
+    from agri_llm.language.composer import Composer
+
+    return Composer(embedder().questions)
+
+
+@cache
+def assistant() -> Assistant:
+    """The assistant with everything it uses."""
+    from agri_llm.assistant import Assistant
+    from knowledge_base.terms import Glossary
+
+    base = knowledge_base()
+    return Assistant(
+        search=base.search,
+        model=language_model(),
+        glossary=Glossary.load(),
+        index_hash=lambda: base.view.hash,
+        expert=settings().expert,
+        examples=settings().examples,
+        step_by_step=settings().step_by_step,
+    )
+
+
+def visitor_secret() -> str:
+    """The key that signs visitor cookies: AGRI_SECRET, or one made on the first start and kept in `home`, readable by us alone."""
+    chosen = settings()
+    if chosen.secret is not None:
+        value = chosen.secret.get_secret_value()
+        if len(value) < 32:
+            raise SettingsInvalid(
+                "AGRI_SECRET is shorter than 32 characters", "it could be guessed", "use `openssl rand -hex 32`"
+            )
+        return value
+    path = chosen.home / "visitor-secret"
+    chosen.home.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x", encoding="ascii") as file:
+            path.chmod(0o600)
+            file.write(secrets.token_hex(32))
+    except FileExistsError:
+        pass
+    return path.read_text(encoding="ascii").strip()
