@@ -74,12 +74,12 @@ class Assistant:
         query = self.glossary.expand(understood.query)
         hits = self.search(query, HITS, crop=understood.crops or None)
         clock.lap("search")
-        if safety.crops_disagree(understood, hits):
-            yield self._clarify(question, understood, ("crop",), clock)
-            return
         reason = self._weak(understood, hits)
         if reason:
             yield self._refuse(question, understood, reason, hits, clock)
+            return
+        if safety.crops_disagree(understood, hits):
+            yield self._clarify(question, understood, ("crop",), clock)
             return
         yield Step(name="write")
         yield from self._write(question, understood, diagnosis, hits, clock)
@@ -113,11 +113,16 @@ class Assistant:
     def _weak(self, understood: Understood, hits: list[Hit]) -> str | None:
         if safety.dose_without_label(understood, hits):
             return "dose" if understood.about_farming else "off_topic"
-        if safety.evidence(understood, hits) >= safety.EVIDENCE_FLOOR:
+        if safety.evidence(understood, hits) >= safety.EVIDENCE_FLOOR and not safety.signs_unseen(
+            understood, self._signs(hits)
+        ):
             return None
         if not understood.about_farming:
             return "off_topic"
         return "weak_crop" if understood.crops else "weak"
+
+    def _signs(self, hits: list[Hit]) -> set[str]:
+        return {mention.term.id for hit in hits[:5] for mention in self.glossary.find(hit.passage.text, {"sign"})}
 
     def _problem(self, question: Question, problem: str, clock: _Clock) -> Answer:
         language = questions.language_of(question.text, question.language)

@@ -17,8 +17,28 @@ _FRACTIONS = {"½": 0.5, "¼": 0.25, "¾": 0.75}
 _NUMBER_WORDS = {
     word: value
     for value, word in enumerate(
-        "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen"
-        " nineteen twenty".split(),
+        [
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+            "twenty",
+        ],
         start=1,
     )
 } | {"half": 0.5, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "hundred": 100}
@@ -75,11 +95,14 @@ _FORMS = "|".join(
     for form in sorted(_UNITS, key=len, reverse=True)
 )
 _WORDS = "|".join(_NUMBER_WORDS)
+_THINGS = "plants?|trees?|tanks?|knapsacks?|seeds?|bags?|heaps?|株|桶"
 _QUANTITY = regex.compile(
-    rf"""(?<![A-Za-z\p{{N}}.,/-]) (?P<ph>pH\s*(?:of\s*|about\s*|around\s*|below\s*|above\s*|between\s*)?)?
-    (?: (?P<low>{_NUMBER}) (?:-?\s*(?:-|–|—|to\b|and\b|至|到|~|～)\s*(?P<high>{_NUMBER}))? | (?P<word>(?i:{_WORDS})) (?:\s+(?:-|–|to)\s*(?P<word2>(?i:{_WORDS})))? )
+    rf"""(?<![A-Za-z\p{{N}}.,/-])
+    (?P<ph>pH\s*(?:(?:of|about|around|below|above|between)\s*)?)?
+    (?: (?P<low>{_NUMBER}) (?:-?\s*(?:-|–|—|to\b|and\b|至|到|~|～)\s*(?P<high>{_NUMBER}))?
+      | (?P<word>(?i:{_WORDS}))\b (?:\s+(?:-|–|to)\s*(?P<word2>(?i:{_WORDS}))\b)? )
     (?: [\s-]? (?P<unit>(?i:{_FORMS}))
-        (?: \s*(?:/|per|a|an|每)\s*(?P<amount>{_NUMBER})?\s?(?P<per>(?i:{_FORMS}|plants?|trees?|tanks?|knapsacks?|seeds?|bags?|heaps?|株|桶)) )?
+        (?: \s*(?:/|per|a|an|每)\s*(?P<amount>{_NUMBER})?\s?(?P<per>(?i:{_FORMS}|{_THINGS})) )?
     )?""",
     regex.VERBOSE,
 )
@@ -132,7 +155,7 @@ def _close(one: float, other: float) -> bool:
 
 
 def _without_markers(text: str) -> str:
-    return regex.sub(r"\[\d{1,3}(?:\s*,\s*\d{1,3})*\]", " ", text)
+    return str(regex.sub(r"\[\d{1,3}(?:\s*,\s*\d{1,3})*\]", " ", text))
 
 
 def _quantity(match: regex.Match[str]) -> Quantity:
@@ -161,9 +184,9 @@ def _meaning(match: regex.Match[str]) -> tuple[str, float, float]:
     if match["per"] is None:
         return kind, scale, offset
     amount = _number(match["amount"]) if match["amount"] else 1.0
-    per = _UNITS.get(match["per"].lower())
+    per = _UNITS.get(str(match["per"]).lower())
     if per is None:  # per plant, per tank: never converted into anything else
-        return f"{kind} per {match['per'].lower().rstrip('s')}", scale / amount, 0.0
+        return f"{kind} per {str(match['per']).lower().rstrip('s')}", scale / amount, 0.0
     return f"{kind} per {per[0]}", scale / (amount * _to_base(per[1])[0]), 0.0
 
 

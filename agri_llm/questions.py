@@ -47,6 +47,9 @@ class Glossary(Protocol):
     def find(self, text: str, kinds: Collection[str] | None = None) -> Sequence[MentionLike]:
         """Mentions in order, longest first where they overlap."""
 
+    def crops(self, text: str) -> Sequence[str]:
+        """Ids of the crops a text is about; one inside a problem's name ("rice blast") counts when none stands alone."""
+
     def name(self, term_id: str, language: str) -> str:
         """What the entry is called in a language."""
 
@@ -74,29 +77,36 @@ class Understood:
     inputs: tuple[str, ...] = ()
 
 
-# The first pattern that matches decides.
-_INTENTS: tuple[tuple[Intent, str], ...] = (
-    (
-        "amount",
-        r"\bhow (?:much|many)\b|\b(?:dose|dosage|rate|rates|quantity|concentration)\b|\bml\b|\bkg (?:per|of)\b|多少|用量|剂量|几毫升|几公斤|浓度",
+# The first intent with a matching pattern decides.
+_INTENTS: dict[Intent, tuple[str, ...]] = {
+    "amount": (
+        r"\bhow (?:much|many)\b",
+        r"\b(?:dose|dosage|rates?|quantity|concentration|ml)\b|\bkg (?:per|of)\b",
+        r"多少|用量|剂量|几毫升|几公斤|浓度",
     ),
-    (
-        "prevent",
-        r"\bprevent\w*|\bavoid\w*|\bprotect\w*|\bkeep\b.{0,40}\b(?:away|off|out|free|from)\b|\bstop\b.{0,40}\bfrom\b|\bbefore\b.{0,30}\b(?:starts?|appears?|comes?)\b|预防|避免|防止",
+    "prevent": (
+        r"\b(?:prevent|avoid)\w*|\bprotect(?:s|ed|ing|ion)?\b",
+        r"\bkeep\b.{0,40}\b(?:away|off|out|free|from)\b|\bstop\b.{0,40}\bfrom\b",
+        r"\bbefore\b.{0,30}\b(?:starts?|appears?|comes?)\b",
+        r"预防|避免|防止",
     ),
-    (
-        "when",
-        r"^\s*when\b|\bwhen (?:should|do|does|can|is|to|will)\b|\b(?:what|which) (?:time|month|season|stage|weather)\b|\bhow (?:often|soon|early|late|long)\b|什么时候|何时|几月|多久",
+    "when": (
+        r"^\s*when\b|\bwhen (?:should|do|does|can|is|to|will)\b",
+        r"\b(?:what|which) (?:time|month|season|stage|weather)\b|\bhow (?:often|soon|early|late|long)\b",
+        r"什么时候|何时|几月|多久",
     ),
-    (
-        "act",
-        r"\bwhat (?:do|can|should|to|must|shall|would)\b(?! (?:you see|it look))|\bhow (?:do|can|should|to|would|could|must)\b|\b(?:control\w*|manag\w*|treat\w*|cure[sd]?|get rid|kill\w*|fight\w*|remedy|fix|stop|save|solution|help)\b|怎么办|怎么防|防治|怎么治|如何|治疗|控制|怎样",
+    "act": (
+        r"\bwhat (?:do|can|should|to|must|shall|would)\b(?! (?:you see|it look))",
+        r"\bhow (?:do|can|should|to|would|could|must)\b",
+        r"\b(?:control|manag|treat|kill|fight)\w*|\b(?:cure[sd]?|get rid|remedy|fix|stop|save|solution|help)\b",
+        r"怎么办|怎么防|防治|怎么治|如何|治疗|控制|怎样",
     ),
-    (
-        "identify",
-        r"\bwhat(?:'s| is| are| causes?| caused)\b|\bwhy\b|\bwhich (?:disease|pest|insect|bug|worm|problem)\b|\b(?:symptoms?|signs?|identify|recogni[sz]e|look like|tell|diagnos\w*|cause[sd]?)\b|是什么|什么病|什么虫|症状|为什么|怎么回事|原因",
+    "identify": (
+        r"\bwhat(?:'s| is| are| causes?| caused)\b|\bwhy\b|\bwhich (?:disease|pest|insect|bug|worm|problem)\b",
+        r"\b(?:symptoms?|signs?|identify|recogni[sz]e|look like|tell|diagnos\w*|cause[sd]?)\b",
+        r"是什么|什么病|什么虫|症状|为什么|怎么回事|原因",
     ),
-)
+}
 _PERSONAL = regex.compile(r"\b(?:i|my|mine|we|our|i'm|i've)\b|我", regex.IGNORECASE)
 _LINK = regex.compile(r"^\s*(?:(?:and|but|or|also|then|what about|how about|what if|same)\b|那|还有|如果)", regex.IGNORECASE)
 _POINTING = regex.compile(r"\b(?:it|its|them|they|this|that|these|those|there)\b|它|这个|这种|那个", regex.IGNORECASE)
@@ -106,10 +116,18 @@ _PROBLEM_KINDS = frozenset({"disease", "pest", "nutrient"})
 
 def intent_of(text: str) -> Intent:
     """Return what kind of answer a question wants; "explain" where nothing tells."""
-    for intent, pattern in _INTENTS:
-        if regex.search(pattern, text, regex.IGNORECASE):
+    for intent, patterns in _INTENTS.items():
+        if any(regex.search(pattern, text, regex.IGNORECASE) for pattern in patterns):
             return intent
     return "explain"
+
+
+def _intent(text: str, *, signs: bool, problems: bool) -> Intent:
+    """As `intent_of`; who only says what is on the own crop wants to know what it is and what to do."""
+    intent = intent_of(text)
+    if intent == "explain" and _PERSONAL.search(text):
+        return "act" if problems else "identify" if signs else intent
+    return intent
 
 
 def language_of(text: str, stated: str | None = None) -> str:
@@ -132,15 +150,15 @@ def _read(question: Question, glossary: Glossary) -> Understood:
         kind = "problem" if mention.term.kind in _PROBLEM_KINDS else mention.term.kind
         if mention.term.id not in found.setdefault(kind, []):
             found[kind].append(mention.term.id)
-    crops = found.get("crop", [])
+    crops = glossary.crops(text)
     query = text
     if question.crop and not crops:
-        crops = [mention.term.id for mention in glossary.find(question.crop, {"crop"})] or [question.crop.lower()]
+        crops = glossary.crops(question.crop) or [question.crop.lower()]
         query = f"{text} {question.crop}"
     return Understood(
         text=text,
         query=query,
-        intent=intent_of(text),
+        intent=_intent(text, signs=bool(found.get("sign") or found.get("part")), problems=bool(found.get("problem"))),
         language=language_of(text, question.language),
         about_farming=glossary.is_about_farming(query),
         personal=bool(_PERSONAL.search(text)),

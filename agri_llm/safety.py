@@ -12,12 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import regex
 
 from agri_llm import quantities, sentences
+from agri_llm.content import content_words, stem, stems
 from agri_llm.questions import MAX_CHARACTERS, Understood
 from agri_llm.records import Hit, Passage
 
@@ -38,16 +38,108 @@ _POISONING = regex.compile(
     r"|(?:误食|误服|喝了|中毒|溅到眼)[^。？！]{0,30}(?:农药|除草剂|杀虫剂|百草枯)|(?:农药|除草剂|杀虫剂|百草枯)[^。？！]{0,30}(?:中毒|误食|误服|喝了|进了眼)",
     regex.IGNORECASE,
 )
-_PESTICIDE_DOSE = regex.compile(
-    r"\b(?:ml|millilit\w+|cc|dose|dosage|rate|tank|knapsack|pump|spray\w*|pesticide\w*|insecticide\w*|herbicide\w*|fungicide\w*|"
-    r"concentration|dilut\w+)\b|毫升|剂量|稀释|倍液|药",
+_DOSE = regex.compile(
+    r"\b(?:ml|millilit\w+|cc|grams?|gm|g|lit(?:re|er)s?|dose|dosage|rate|tank|knapsack|pump|sprayer|concentration|dilut\w+)\b"
+    r"|\bhow (?:much|many)(?: of)?(?: the)? (?:spray|pesticide|insecticide|herbicide|fungicide|chemical|medicine|poison)"
+    r"|毫升|克|剂量|稀释|倍液|农药|喷多少",
+    regex.IGNORECASE,
+)
+_NOT_PESTICIDE = regex.compile(
+    r"\b(?:water|irrigat\w*|lime|gypsum|compost|manure|dung|fertili[sz]ers?|urea|dap|npk|seeds?|moisture|mulch|potash|milk)\b"
+    r"|水|石灰|堆肥|肥|种子",
     regex.IGNORECASE,
 )
 _DOSE_WORDS = frozenset(
-    "how many much what is the a an of per in to for on my our i we do should can need use apply put mix add spray sprayed spraying"
-    " sprays dose dosage rate rates amount quantity concentration ml l litre litres liter liters gram grams g kg hectare ha acre"
-    " acres tank tanks knapsack pump water pesticide insecticide herbicide fungicide product chemical medicine and with against when"
-    " are does at it be required recommended right correct exact give please tell me one application dilute dilution times time".split()
+    [
+        "how",
+        "many",
+        "much",
+        "what",
+        "is",
+        "the",
+        "a",
+        "an",
+        "of",
+        "per",
+        "in",
+        "to",
+        "for",
+        "on",
+        "my",
+        "our",
+        "i",
+        "we",
+        "do",
+        "should",
+        "can",
+        "need",
+        "use",
+        "apply",
+        "put",
+        "mix",
+        "add",
+        "spray",
+        "sprayed",
+        "spraying",
+        "sprays",
+        "dose",
+        "dosage",
+        "rate",
+        "rates",
+        "amount",
+        "quantity",
+        "concentration",
+        "ml",
+        "l",
+        "litre",
+        "litres",
+        "liter",
+        "liters",
+        "gram",
+        "grams",
+        "g",
+        "kg",
+        "hectare",
+        "ha",
+        "acre",
+        "acres",
+        "tank",
+        "tanks",
+        "knapsack",
+        "pump",
+        "water",
+        "pesticide",
+        "insecticide",
+        "herbicide",
+        "fungicide",
+        "product",
+        "chemical",
+        "medicine",
+        "and",
+        "with",
+        "against",
+        "when",
+        "are",
+        "does",
+        "at",
+        "it",
+        "be",
+        "required",
+        "recommended",
+        "right",
+        "correct",
+        "exact",
+        "give",
+        "please",
+        "tell",
+        "me",
+        "one",
+        "application",
+        "dilute",
+        "dilution",
+        "times",
+        "time",
+    ]
 )
 # Endings of active ingredients: a written sentence may name one only when its passage does.
 _INGREDIENT = regex.compile(
@@ -59,12 +151,6 @@ _NEGATION = regex.compile(
     r"\b(?:no|not|never|don't|cannot|can't|avoid|without|nor|neither|stop)\b|不|勿|禁止|避免", regex.IGNORECASE
 )
 _MARKERS = regex.compile(r"\s*\[(\d{1,3}(?:\s*[,，]\s*\d{1,3})*)\]")
-_CONTENT = regex.compile(r"\p{Han}|[\p{L}\p{N}]+(?:[.,'-][\p{L}\p{N}]+)*")
-_EMPTY_WORDS = frozenset(
-    "the a an of and or to in on for with by as at is are was were be been it its this that these those from can may will should"
-    " you your if then than so such into which who when while also only very more most some any all each other them they their has"
-    " have had do does not no".split()
-)
 
 
 def input_problem(text: str) -> InputProblem | None:
@@ -79,7 +165,7 @@ def input_problem(text: str) -> InputProblem | None:
 def missing_details(question: Understood) -> tuple[str, ...]:
     """Name the details without which the advice would be a guess: a symptom without a crop, a sick crop without a symptom."""
     wants_advice = question.intent in ("act", "identify", "amount", "explain")
-    if not wants_advice or question.problems or not question.personal:
+    if not wants_advice or question.problems or not (question.personal and question.about_farming):
         return ()
     if question.signs and not question.crops:
         return ("crop", "part") if _pattern_unknown(question.text) else ("crop",)
@@ -103,6 +189,13 @@ def crops_disagree(question: Understood, hits: Sequence[Hit]) -> bool:
         return False
     best = [hit for hit in hits if hit.passage.crop and "any" not in hit.passage.crop and hit.score >= 0.9 * hits[0].score]
     return bool(best) and not set.intersection(*(set(hit.passage.crop) for hit in best))
+
+
+def signs_unseen(question: Understood, seen: Collection[str]) -> bool:
+    """Whether most of the signs a person describes stand in none of the passages: naming a disease then would be a guess."""
+    if not question.signs or question.problems or question.intent not in ("identify", "act", "amount"):
+        return False
+    return 2 * len(set(question.signs) & set(seen)) < len(question.signs)
 
 
 def evidence(question: Understood, hits: Sequence[Hit]) -> float:
@@ -135,19 +228,20 @@ def evidence_features(question: Understood, hits: Sequence[Hit]) -> dict[str, fl
 
 def dose_without_label(question: Understood, hits: Sequence[Hit]) -> bool:
     """Whether a pesticide amount is asked that no passage gives for this very product and crop (the label is binding)."""
-    if question.intent != "amount" or not _PESTICIDE_DOSE.search(question.text):
+    asks_dose = question.intent == "amount" and (_DOSE.search(question.text) or _INGREDIENT.search(question.text))
+    if not asks_dose or (_NOT_PESTICIDE.search(question.text) and not _INGREDIENT.search(question.text)):
         return False
-    named = {word for word in _content_words(question.text) if word not in _DOSE_WORDS}
+    named = {word for word in content_words(question.text) if word not in _DOSE_WORDS}
     return not any(_gives_dose(hit.passage, named) for hit in hits)
 
 
 def _gives_dose(passage: Passage, named: Collection[str]) -> bool:
     text = f"{passage.title} {passage.heading} {passage.text}"
-    stems = {_stem(word) for word in _content_words(text)}
+    present = stems(text)
     has_rate = any(
         " per " in quantity.kind or quantity.kind in ("volume", "mass") for quantity in quantities.find(passage.text)
     )
-    return has_rate and all(_stem(word) in stems for word in named)
+    return has_rate and all(stem(word) in present for word in named)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,14 +282,14 @@ def supporting_quote(claim: str, passage_text: str) -> str | None:
     for span in spans:
         if span.text in bare or bare in span.text:
             return span.text
-    wanted = {_stem(word) for word in _content_words(bare)}
+    wanted = stems(bare)
     if not wanted or not spans:
         return None
     best, quote = 0.0, ""
     for width in (1, 2):
         for first in range(len(spans) - width + 1):
             piece = passage_text[spans[first].start : spans[first + width - 1].end]
-            share = len(wanted & {_stem(word) for word in _content_words(piece)}) / len(wanted)
+            share = len(wanted & stems(piece)) / len(wanted)
             if share > best + 0.1 * (width - 1):
                 best, quote = share, piece
     return quote if best >= SUPPORT_FLOOR else None
@@ -209,33 +303,3 @@ def _numbers_supported(claim: str, quotes: Sequence[str]) -> bool:
 def _names_supported(claim: str, quotes: Sequence[str]) -> bool:
     known = " ".join(quotes).lower()
     return all(name.lower() in known for name in _INGREDIENT.findall(claim))
-
-
-def _content_words(text: str) -> list[str]:
-    return [word for word in _CONTENT.findall(text.lower()) if word not in _EMPTY_WORDS]
-
-
-@lru_cache(maxsize=50_000)
-def _stem(word: str) -> str:
-    """Cut the commonest English endings, enough to compare a claim with the words it came from."""
-    for ending in (
-        "ations",
-        "ation",
-        "ingly",
-        "ings",
-        "ing",
-        "edly",
-        "ies",
-        "ied",
-        "ers",
-        "es",
-        "ed",
-        "er",
-        "ly",
-        "s",
-        "e",
-        "y",
-    ):
-        if word.endswith(ending) and len(word) - len(ending) >= 4:
-            return word[: -len(ending)]
-    return word[:-1] if len(word) == 4 and word.endswith("s") else word

@@ -7,11 +7,65 @@ from dataclasses import dataclass
 import regex
 
 # After these a full stop does not end a sentence; single capitals ("H. armigera", "J. Smith") are handled by the pattern.
-_SHORT = (
-    "e.g i.e etc approx cf vs ca fig figs no nos vol dr mr mrs ms st sp spp var subsp cv et al inc ltd dept est eq ref"
-    " temp max min avg gal lb lbs oz ft sq ac jan feb mar apr jun jul aug sep sept oct nov dec u.s a.m p.m"
-).split()
-_NOT_AFTER = r"(?<!\b\p{Lu})(?<!\b(?i:" + "|".join(map(regex.escape, _SHORT)) + r"))"
+_SHORT = [
+    "e.g",
+    "i.e",
+    "etc",
+    "approx",
+    "cf",
+    "vs",
+    "ca",
+    "fig",
+    "figs",
+    "no",
+    "nos",
+    "vol",
+    "dr",
+    "mr",
+    "mrs",
+    "ms",
+    "st",
+    "sp",
+    "spp",
+    "var",
+    "subsp",
+    "cv",
+    "et",
+    "al",
+    "inc",
+    "ltd",
+    "dept",
+    "est",
+    "eq",
+    "ref",
+    "temp",
+    "max",
+    "min",
+    "avg",
+    "gal",
+    "lb",
+    "lbs",
+    "oz",
+    "ft",
+    "sq",
+    "ac",
+    "jan",
+    "feb",
+    "mar",
+    "apr",
+    "jun",
+    "jul",
+    "aug",
+    "sep",
+    "sept",
+    "oct",
+    "nov",
+    "dec",
+    "u.s",
+    "a.m",
+    "p.m",
+]
+_NOT_AFTER = r"(?<!(?:^|[\s(\[])\p{Lu})(?<!\b(?i:" + "|".join(map(regex.escape, _SHORT)) + r"))"
 _END = regex.compile(
     _NOT_AFTER + r"""[.!?]["'”’)\]]*(?=\s+["'“‘(\[]?[\p{Lu}\p{N}•–-]|\s*$)"""  # Latin: then a capital, a number or the end
     r"""|[。！？][”’」』）]*"""

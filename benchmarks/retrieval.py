@@ -95,7 +95,9 @@ def _min_max(scores: Scores) -> Scores:
 def measure(runs: list[list[tuple[Passage, float]]], relevant: list[dict[str, int]]) -> list[float]:
     """Return the four measures of one run; runs[i] holds the passages for question i, best first."""
     judged = [
-        ir_measures.Qrel(str(number), document, grade) for number, rows in enumerate(relevant) for document, grade in rows.items()
+        ir_measures.Qrel(str(number), document, grade)
+        for number, rows in enumerate(relevant)
+        for document, grade in rows.items()
     ]
     found = []
     for number, passages in enumerate(runs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, exc, insert, text
+from sqlalchemy import Connection, delete, exc, insert, text
 from sqlalchemy import inspect as inspect_database
 
 from agri_llm import migrations
@@ -524,6 +525,17 @@ def test_a_reader_does_not_wait_for_a_writer(store: Store) -> None:
         session.get(ConversationRow, conversation)
         with ThreadPoolExecutor(1) as thread:
             assert len(thread.submit(store.turns, AMINA, conversation).result(timeout=5)) == 1
+
+
+def test_a_turn_for_a_conversation_that_is_just_being_deleted_is_refused(store: Store) -> None:
+    conversation = saved(store, turn())
+    with ThreadPoolExecutor(1) as thread:
+        with store._writing() as session:
+            session.execute(delete(ConversationRow))
+            saving = thread.submit(saved, store, turn(), AMINA, conversation)
+            time.sleep(0.3)  # long enough for the other thread to reach the row
+        with pytest.raises(NotYours):
+            saving.result(timeout=15)
 
 
 def test_votes_given_at_once_make_one_row_for_each_person(store: Store, database_url: str) -> None:

@@ -1,0 +1,215 @@
+"""The writer that needs no model: it picks sentences of the passages, orders them for what was asked, and cites each one."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from agri_llm.content import stems
+from agri_llm.language.brief import Brief
+from agri_llm.phrases import phrase
+from agri_llm.questions import language_of
+from agri_llm.records import Hit, Intent
+from agri_llm.sentences import split
+
+# All measured on the agxqa development questions by benchmarks/answers.py; the figures are in docs/benchmarks.md.
+WORDS_WEIGHT = 3.0  # of the share of the question's words in a sentence, beside its cosine
+ENOUGH_WORDS = 40  # after these, weak sentences are left out
+FULL_WORDS = 55  # after these, nothing is added
+MOST_WORDS = 95  # never exceeded by an added sentence
+WEAK = 0.4  # share of the best sentence's score below which a sentence is weak
+RIVAL = 0.9  # a second passage this near the first adds its best sentence
+
+LOOK_ALIKE = 0.85  # another sheet whose signs fit this nearly as well as the best is named too
+SHEET_WORDS = 118  # most words of an answer built from the sections of a sheet
+
+# What the headings of a sheet are for.
+_ROLES = {
+    "what you see": "sign",
+    "what it is": "what",
+    "why it matters": "why",
+    "when it spreads": "when",
+    "when it happens": "when",
+    "when to do it": "when",
+    "cultural": "cultural",
+    "biological": "biological",
+    "chemical": "chemical",
+    "fertiliser": "cultural",
+    "how to do it": "cultural",
+    "how much": "amount",
+    "prevention": "prevention",
+    "mistakes to avoid": "prevention",
+    "when to call an expert": "expert",
+}
+# For each intent: which roles, with how many sentences of each, the most needed first.
+_PLANS: dict[Intent, tuple[tuple[tuple[str, ...], int], ...]] = {
+    "identify": ((("sign",), 1), (("what",), 1), (("sign",), 1), (("cultural",), 1), (("when", "why"), 1)),
+    "act": ((("sign", "what"), 1), (("cultural",), 2), (("chemical",), 1), (("biological",), 1), (("cultural",), 1)),
+    "when": ((("when",), 2), (("when", "sign", "cultural", "chemical"), 1), (("cultural", "prevention"), 1)),
+    "amount": ((("amount",), 3), (("cultural", "amount", "when"), 2)),
+    "prevent": ((("prevention",), 3), (("cultural",), 1), (("prevention",), 1)),
+}
+# People read what it is first and the chemical last (2009/128/EC, Annex III: the least hazardous measures first).
+_READING_ORDER = ("sign", "what", "why", "when", "amount", "prevention", "cultural", "biological", "chemical", "expert", "")
+_STEPS = frozenset({"cultural", "biological", "prevention"})
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A sentence of a hit, how well it fits the question, and what its section is for."""
+
+    hit: int
+    position: int
+    text: str
+    score: float
+    role: str
+
+    @property
+    def words(self) -> int:
+        return len(self.text.split())
+
+
+class Composer:
+    """Writes answers out of the passages' own sentences; nothing to load, safe to share between threads."""
+
+    name = "composer"
+    adapter: str | None = None
+
+    def stream(self, brief: Brief) -> Iterator[str]:
+        """Yield one sentence at a time, each ending with the number of its passage; nothing when there are no passages."""
+        candidates = _candidates(brief)
+        if not candidates:
+            return
+        plan = _PLANS.get(brief.intent)
+        best = max(candidates, key=lambda candidate: candidate.score)
+        if plan and best.role:
+            document = _best_document(brief.hits)
+            chosen = _by_sections(candidates, plan, brief, document=document)
+            if brief.intent == "identify":
+                chosen = _look_alikes(candidates, brief, document) or chosen
+            if chosen:
+                yield from _sheet_text(chosen, language_of(brief.question.text, brief.question.language))
+                return
+        for candidate in _by_score(candidates, brief.hits):
+            yield f"{candidate.text}[{candidate.hit + 1}]\n"
+
+
+def _candidates(brief: Brief) -> list[_Candidate]:
+    asked = stems(brief.question.text)
+    texts = [[span.text for span in split(hit.passage.text)] for hit in brief.hits]
+    found = [[stems(text) for text in group] for group in texts]
+    frequency = Counter(word for group in found for words in group for word in words & asked)
+    total = sum(len(group) for group in found)
+    rarity = {word: math.log(1 + total / (1 + frequency[word])) for word in asked}
+    whole = sum(rarity.values()) or 1.0
+    candidates = []
+    for number, hit in enumerate(brief.hits):
+        cosines = hit.sentences or (hit.meaning,) * len(texts[number])
+        for position, (text, words) in enumerate(zip(texts[number], found[number], strict=True)):
+            share = sum(rarity[word] for word in words & asked) / whole
+            cosine = cosines[position] if position < len(cosines) else 0.0
+            score = cosine + WORDS_WEIGHT * share + (hit.score - brief.hits[0].score)
+            if _sayable(text):
+                candidates.append(_Candidate(number, position, text, score, _role(hit)))
+    return candidates
+
+
+def _sayable(text: str) -> bool:
+    """Whether a piece can stand in an answer: not a heading, a table row or a scrap."""
+    return len(text.split()) >= 3 and not text.startswith(("#", "|", "<"))
+
+
+def _best_document(hits: Sequence[Hit]) -> str:
+    """The document whose two best passages fit best together; a sheet that only mentions a look-alike has just one."""
+    scores: dict[str, list[float]] = {}
+    for hit in hits:
+        scores.setdefault(hit.passage.document_id, []).append(hit.score)
+    return max(scores, key=lambda document: sum(sorted(scores[document])[-2:]))
+
+
+def _role(hit: Hit) -> str:
+    return _ROLES.get(hit.passage.heading.rsplit(" > ", 1)[-1].strip().lower(), "")
+
+
+def _by_score(candidates: Sequence[_Candidate], hits: Sequence[Hit]) -> list[_Candidate]:
+    """The best sentences of the best passage, in its order, and the best of a rival passage."""
+    ranked = sorted((one for one in candidates if one.hit == 0), key=lambda one: -one.score)
+    chosen: list[_Candidate] = []
+    length = 0
+    for candidate in ranked:
+        if chosen and length + candidate.words > MOST_WORDS:
+            continue
+        if length >= FULL_WORDS or (length >= ENOUGH_WORDS and candidate.score < WEAK * ranked[0].score):
+            break
+        chosen.append(candidate)
+        length += candidate.words
+    rivals = [one for one in candidates if one.hit == 1]
+    if rivals and (not chosen or hits[1].score > RIVAL * hits[0].score):
+        rival = max(rivals, key=lambda one: one.score)
+        if not chosen or rival.score > RIVAL * ranked[0].score:
+            chosen.append(rival)
+    return _in_order(chosen)
+
+
+def _by_sections(
+    candidates: Sequence[_Candidate], plan: Sequence[tuple[tuple[str, ...], int]], brief: Brief, *, document: str
+) -> list[_Candidate]:
+    """Sentences of one sheet, section by section as the plan says; a chemical one always brings its label sentence."""
+    own = [one for one in candidates if brief.hits[one.hit].passage.document_id == document]
+    chosen: list[_Candidate] = []
+    for roles, wanted in plan:
+        rest = [one for one in own if one.role in roles and one not in chosen and not _is_label(one)]
+        for candidate in _in_order(_best(rest, wanted)):
+            together = [candidate, *_label_sentence(candidate, own)]
+            if sum(one.words for one in (*chosen, *together)) <= SHEET_WORDS:
+                chosen.extend(one for one in together if one not in chosen)
+    return sorted(chosen, key=lambda one: (_READING_ORDER.index(one.role), one.hit, one.position))
+
+
+def _look_alikes(candidates: Sequence[_Candidate], brief: Brief, document: str) -> list[_Candidate]:
+    """Where a description fits several sheets, what to see in each, so that nobody treats the wrong one; else nothing."""
+    asked = stems(brief.question.text)
+    signs: dict[str, int] = {}
+    for number, hit in enumerate(brief.hits):
+        if _role(hit) == "sign":
+            signs.setdefault(hit.passage.document_id, number)
+    if document not in signs or 2 * len(stems(brief.hits[signs[document]].passage.title) & asked) > len(asked):
+        return []
+    floor = LOOK_ALIKE * brief.hits[signs[document]].score
+    close = [number for name, number in signs.items() if name != document and brief.hits[number].score >= floor]
+    chosen = []
+    for number in [signs[document], *close[:2]]:
+        of_hit = [one for one in candidates if one.hit == number]
+        chosen.extend(_in_order(_best(of_hit, 2 if number == signs[document] else 1)))
+    experts = [one for one in candidates if one.role == "expert" and brief.hits[one.hit].passage.document_id == document]
+    return [*chosen, *_best(experts, 1)] if close else []
+
+
+def _best(candidates: Iterable[_Candidate], wanted: int) -> list[_Candidate]:
+    """The best-fitting sentences; those that open their section are put there because they matter most."""
+    return sorted(candidates, key=lambda one: -(one.score + 0.3 * (one.position == 0)))[:wanted]
+
+
+def _is_label(candidate: _Candidate) -> bool:
+    return candidate.role == "chemical" and "label" in candidate.text.lower()
+
+
+def _label_sentence(candidate: _Candidate, own: Sequence[_Candidate]) -> list[_Candidate]:
+    """The last sentence of a chemical section that sends the reader to the label (the label is binding)."""
+    return [one for one in own if _is_label(one)][-1:] if candidate.role == "chemical" else []
+
+
+def _in_order(candidates: Iterable[_Candidate]) -> list[_Candidate]:
+    return sorted(candidates, key=lambda one: (one.hit, one.position))
+
+
+def _sheet_text(chosen: Sequence[_Candidate], language: str) -> Iterator[str]:
+    """Write the lead as a paragraph, steps as bullets, the chemical part last and under its condition."""
+    chemical = False
+    for candidate in chosen:
+        mark = "- " if candidate.role in _STEPS else ""
+        if candidate.role == "chemical" and not chemical:
+            mark, chemical = phrase(language, "lead_chemical"), True
+        yield f"{mark}{candidate.text}[{candidate.hit + 1}]\n"

@@ -1,0 +1,48 @@
+"""How an answer looks: while it is written, and when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from agri_llm import safety
+from agri_llm.assistant import partial_answer
+from agri_llm.records import Answer, Question, Sentence
+from ui import citations
+from ui.markup import answer_html
+from ui.words import word
+
+
+def finished_html(answer: Answer) -> str:
+    """Return a finished answer with its kind, its text and its sources."""
+    kind = _kind(answer)
+    label = (
+        "" if kind == "advice" else f'<p class="agri-kind"><span aria-hidden="true"></span>{escape(word(f"kind_{kind}"))}</p>'
+    )
+    stopped = (
+        "" if answer.complete else f'<p class="agri-note">{escape(word("stopped" if answer.text else "stopped_early"))}</p>'
+    )
+    return f'<div class="agri-answer agri-{kind}">{label}{_text(answer)}{stopped}{citations.sources_html(answer)}</div>'
+
+
+def unfinished_html(question: Question, shown: Sequence[Sentence], step: str) -> str:
+    """Return an answer on its way: the sentences so far and, while the page is at work, what is being done."""
+    text = _text(partial_answer(question, list(shown))) if shown else ""
+    doing = f'<p class="agri-step" role="status">{escape(word(f"step_{step}"))}</p>'
+    return f'<div class="agri-answer agri-advice">{text}{doing}</div>'
+
+
+def _line(name: str, words: str, sign: bool = False) -> str:
+    before = '<span aria-hidden="true"></span>' if sign else ""
+    return f'<p class="agri-{name}">{before}{escape(words)}</p>'
+
+
+def _text(answer: Answer) -> str:
+    return answer_html(answer.text, citations.targets(answer), word("mark"))
+
+
+def _kind(answer: Answer) -> str:
+    """Advice, clarification and refusal look different; an emergency is a refusal that must not look like one."""
+    if answer.kind == "refusal" and safety.input_problem(answer.question.text) == "poisoning":
+        return "emergency"
+    return answer.kind

@@ -1,0 +1,72 @@
+"""Questions from a file of JSON lines, or from standard input, one at a time; a bad line is an error, not the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from agri_llm.errors import BadInput
+from agri_llm.records import Question
+
+DETAILS = ("language", "crop", "place", "stage")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One question of a batch; `id` is what the file gave, text or number."""
+
+    id: str | int
+    question: str
+    details: dict[str, str]
+
+    def as_question(self, otherwise: dict[str, str | None]) -> Question:
+        """Return the question; `otherwise` holds details for lines that do not say them."""
+        return Question(text=self.question, id=str(self.id), **{**otherwise, **self.details})
+
+
+def read(source: str) -> Iterator[Line | BadInput]:
+    """Yield the lines of the file `source`, or of standard input for "-"; empty lines are skipped."""
+    if source == "-":
+        yield from _lines(sys.stdin.buffer, "standard input")
+        return
+    try:
+        file = Path(source).open("rb")
+    except OSError as error:
+        raise BadInput(
+            f"{source} cannot be opened", (error.strerror or "unknown reason").lower(), "name a file of JSON lines"
+        ) from error
+    with file:
+        yield from _lines(file, source)
+
+
+def _lines(stream: BinaryIO, name: str) -> Iterator[Line | BadInput]:
+    for number, raw in enumerate(stream, start=1):
+        if raw.strip():
+            yield _line(raw, f"{name}, line {number},")
+
+
+def _line(raw: bytes, where: str) -> Line | BadInput:
+    try:
+        row: Any = json.loads(raw.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return _bad(where, "is not JSON", 'write {"id": "1", "question": "…"} on one line')
+    if not isinstance(row, dict):
+        return _bad(where, "is not a JSON object", 'write {"id": "1", "question": "…"} on one line')
+    known = row.get("id")
+    if isinstance(known, bool) or not isinstance(known, str | int) or known == "":
+        return _bad(where, 'has no "id"', "give every line a text or a number as id")
+    if not isinstance(row.get("question"), str):
+        return _bad(where, 'has no "question"', "give every line a text as question")
+    details = {key: row[key] for key in DETAILS if row.get(key) not in (None, "")}
+    wrong = [key for key, value in details.items() if not isinstance(value, str)]
+    if wrong:
+        return _bad(where, f'has a "{wrong[0]}" that is not a text', "write it in quotation marks")
+    return Line(id=known, question=row["question"], details=details)
+
+
+def _bad(where: str, found: str, next_step: str) -> BadInput:
+    return BadInput(f"{where} {found}", "it is left out", next_step)

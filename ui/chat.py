@@ -1,0 +1,152 @@
+"""The chat page: a question in, the answer sentence by sentence, its sources, votes and what was asked before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from agri_llm.assistant import partial_answer
+from agri_llm.errors import AgriError
+from agri_llm.records import Answer, Question, Sentence
+from ui import answers, conversations, field, history, visitors, votes, wiring
+from ui.conversations import Conversation
+from ui.markup import plain, question_html
+from ui.words import word
+from ui.writing import Writing
+
+EXAMPLES = ("example_1", "example_2", "example_3")
+PARTS = ("old_leaves", "young_leaves", "stems", "roots", "fruits")
+READ_AT_MOST = 20_000  # above the assistant's own limit: Streamlit cuts silently, the assistant says so
+TICK_SECONDS = 0.25  # how long pressing stop may take
+PERSON, PLANT = ":material/person:", ":material/eco:"
+
+
+def show() -> None:
+    """Show the whole page for whoever looks at it."""
+    st.html(Path(__file__).with_name("page.css"))
+    owner = visitors.owner()
+    with st.sidebar:
+        above = st.container()
+        history.language_switch()
+    talk = conversations.current(owner)
+    with above:
+        history.show(owner, talk)
+    with st.bottom:
+        field.show()
+        typed = st.chat_input(word("ask_here"), key="question", max_chars=READ_AT_MOST, submit_mode="stop")
+    asked = typed or st.session_state.pop("asked", None)
+    _notices(talk)
+    if not (talk.turns or asked or talk.failed or talk.missing):
+        _welcome()
+    _turns(owner, talk)
+    if asked:
+        _answer(owner, talk, str(asked))
+    elif talk.failed:
+        _failure(*talk.failed)
+    elif talk.turns:
+        _choices(talk.turns[-1])
+
+
+def _notices(talk: Conversation) -> None:
+    if conversations.is_nothing_saved():
+        st.warning(word("nothing_saved"), icon=":material/cloud_off:")
+    if talk.missing:
+        st.info(word("not_found"), icon=":material/search_off:")
+
+
+def _welcome() -> None:
+    with st.container(key="welcome"):
+        st.title(word("title"), anchor=False)
+        st.markdown(word("welcome"))
+        for example in EXAMPLES:
+            _asking_button(word(example), key=example)
+        st.caption(word("promise"))
+
+
+def _turns(owner: str, talk: Conversation) -> None:
+    if len(talk.turns) > talk.shown:
+        st.button(word("earlier"), key="earlier", type="tertiary", icon=":material/expand_less:", on_click=_show_earlier)
+    for turn in talk.turns[-talk.shown :]:
+        with st.chat_message("user", avatar=PERSON):
+            st.html(question_html(turn.question.text))
+        with st.chat_message("assistant", avatar=PLANT):
+            st.html(answers.finished_html(turn))
+            if turn.text and turn.id not in talk.unsaved:
+                votes.show(owner, turn.id)
+
+
+def _answer(owner: str, talk: Conversation, text: str) -> None:
+    known = field.details()
+    question = Question(text=text, crop=known.crop, place=known.place, stage=known.stage, follows=talk.earlier())
+    talk.failed = None
+    with st.chat_message("user", avatar=PERSON):
+        st.html(question_html(text))
+    with st.chat_message("assistant", avatar=PLANT):
+        try:
+            _write(owner, talk, question)
+        except AgriError as error:
+            talk.failed = (question, error)
+    st.rerun()
+
+
+def _write(owner: str, talk: Conversation, question: Question) -> None:
+    """Follow an answer until it is done or the visitor stops it; what was shown is kept in either case."""
+    place = st.empty()
+    place.html(answers.unfinished_html(question, [], "start"))
+    assistant = wiring.assistant()
+    step, shown, answer, failed = "start", list[Sentence](), None, False
+    writing = Writing(assistant, question)
+    try:
+        for event in writing.events(TICK_SECONDS):
+            if isinstance(event, Answer):
+                answer = event
+                continue
+            if isinstance(event, Sentence):
+                shown.append(event)
+            elif event is not None:
+                step = event.name
+            place.html(answers.unfinished_html(question, shown, step))  # also where Streamlit lets a stop take effect
+    except Exception:
+        failed = not shown
+        raise
+    finally:
+        writing.stop()
+        if not failed:
+            conversations.keep(owner, talk, answer or assistant.signed(partial_answer(question, shown)))
+
+
+def _failure(question: Question, error: AgriError) -> None:
+    with st.chat_message("user", avatar=PERSON):
+        st.html(question_html(question.text))
+    with st.chat_message("assistant", avatar=PLANT):
+        st.error(plain(str(error)), icon=":material/error:")
+        _asking_button(word("ask_again"), key="ask-again", text=question.text, icon=":material/refresh:")
+
+
+def _choices(last: Answer) -> None:
+    """Offer what a question back asks for as buttons, and to ask again what was stopped."""
+    if not last.complete:
+        _asking_button(word("ask_again"), key="ask-again", text=last.question.text, icon=":material/refresh:")
+    names: list[str] = []
+    if "crop" in last.missing:
+        names = [field.crop_name(crop) for crop in field.COMMON_CROPS]
+    elif "part" in last.missing:
+        names = [word(f"part_{part}") for part in PARTS]
+    with st.container(horizontal=True, key="choices"):
+        for name in names:
+            _asking_button(name, key=f"choice-{last.id}-{name}")
+
+
+def _asking_button(label: str, *, key: str, text: str | None = None, icon: str | None = None) -> None:
+    """A button that asks a question, its own label unless `text` says otherwise."""
+    st.button(plain(label), key=key, icon=icon, on_click=_ask, args=(text or label,))
+
+
+def _ask(text: str) -> None:
+    st.session_state["asked"] = text
+
+
+def _show_earlier() -> None:
+    talk: Conversation = st.session_state["conversation"]
+    talk.shown += conversations.TURNS_AT_ONCE

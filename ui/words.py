@@ -1,0 +1,35 @@
+"""The words people see, in the language they chose; one JSON file a language in `ui/locales`."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import cast
+
+import streamlit as st
+
+from ui import wiring
+
+LANGUAGES = ("en", "zh")
+
+
+@cache
+def words(language: str) -> dict[str, str]:
+    """Return all words of a language by their keys."""
+    text = (resources.files("ui.locales") / f"{language}.json").read_text(encoding="utf-8")
+    return cast("dict[str, str]", json.loads(text))
+
+
+def language() -> str:
+    """Return the language this visitor reads: the chosen one, else the setting AGRI_LANGUAGE."""
+    chosen = st.session_state.get("lang")
+    return chosen if chosen in LANGUAGES else wiring.settings().language
+
+
+def word(key: str, **values: str) -> str:
+    """Return the words behind a key in the visitor's language; {places} are filled with `values` as plain text."""
+    text = words(language())[key]
+    for name, value in values.items():
+        text = text.replace("{" + name + "}", value)
+    return text
