@@ -5,14 +5,28 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from agri_llm.errors import BadInput
 from agri_llm.records import Question
 
-DETAILS = ("language", "crop", "place", "stage")
+DETAILS = ("crop", "place", "stage", "language")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Details:
+    """What is known of the field beside the question."""
+
+    crop: str | None = None
+    place: str | None = None
+    stage: str | None = None
+    language: str | None = None
+
+    def question(self, text: str) -> Question:
+        """Return a question with these details."""
+        return Question(text=text, crop=self.crop, place=self.place, stage=self.stage, language=self.language)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +35,12 @@ class Line:
 
     id: str | int
     question: str
-    details: dict[str, str]
+    details: Details
 
-    def as_question(self, otherwise: dict[str, str | None]) -> Question:
+    def as_question(self, otherwise: Details) -> Question:
         """Return the question; `otherwise` holds details for lines that do not say them."""
-        return Question(text=self.question, id=str(self.id), **{**otherwise, **self.details})
+        said = {key: value for key, value in asdict(self.details).items() if value is not None}
+        return replace(replace(otherwise, **said).question(self.question), id=str(self.id))
 
 
 def read(source: str) -> Iterator[Line | BadInput]:
@@ -65,7 +80,7 @@ def _line(raw: bytes, where: str) -> Line | BadInput:
     wrong = [key for key, value in details.items() if not isinstance(value, str)]
     if wrong:
         return _bad(where, f'has a "{wrong[0]}" that is not a text', "write it in quotation marks")
-    return Line(id=known, question=row["question"], details=details)
+    return Line(id=known, question=row["question"], details=Details(**details))
 
 
 def _bad(where: str, found: str, next_step: str) -> BadInput:

@@ -27,10 +27,8 @@ def show() -> None:
     st.html(Path(__file__).with_name("page.css"))
     owner = visitors.owner()
     with st.sidebar:
-        above = st.container()
         history.language_switch()
-    talk = conversations.current(owner)
-    with above:
+        talk = conversations.current(owner)
         history.show(owner, talk)
     with st.bottom:
         field.show()
@@ -83,6 +81,7 @@ def _answer(owner: str, talk: Conversation, text: str) -> None:
     with st.chat_message("user", avatar=PERSON):
         st.html(question_html(text))
     with st.chat_message("assistant", avatar=PLANT):
+        _redraw_when_stopped(len(talk.turns))
         try:
             _write(owner, talk, question)
         except AgriError as error:
@@ -114,6 +113,14 @@ def _write(owner: str, talk: Conversation, question: Question) -> None:
         writing.stop()
         if not failed:
             conversations.keep(owner, talk, answer or assistant.signed(partial_answer(question, shown)))
+
+
+@st.fragment(run_every=1.0)
+def _redraw_when_stopped(turns: int) -> None:
+    """Stopping ends the page's script where it is; this draws it once more, with sources and thumbs for what was kept."""
+    talk: Conversation = st.session_state["conversation"]
+    if len(talk.turns) > turns:
+        st.rerun()
 
 
 def _failure(question: Question, error: AgriError) -> None:

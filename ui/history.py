@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from agri_llm.store import ConversationSummary
-from ui import conversations, wiring
+from ui import conversations, words
 from ui.conversations import Conversation
 from ui.markup import plain
-from ui.words import LANGUAGES, word
+from ui.words import LANGUAGE, word
 
 LISTED_AT_ONCE = 30
 SEARCH_FROM = 4  # with fewer conversations a search box is in the way
@@ -16,16 +16,20 @@ SEARCH_FROM = 4  # with fewer conversations a search box is in the way
 
 def language_switch() -> None:
     """Let the visitor choose the language of the page; the choice stays in the page's address."""
+    st.session_state.setdefault(LANGUAGE, words.language())
     st.segmented_control(
         word("language"),
-        LANGUAGES,
+        words.LANGUAGES,
         format_func=lambda code: word(f"language_{code}"),
-        default=wiring.settings().language,
         required=True,
-        key="lang",
-        bind="query-params",
+        key=LANGUAGE,
+        on_change=_remember_language,
         label_visibility="collapsed",
     )
+
+
+def _remember_language() -> None:
+    st.query_params[LANGUAGE] = st.session_state[LANGUAGE]
 
 
 def show(owner: str, talk: Conversation) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from agri_llm.records import Passage
     from knowledge_base.builder import Progress
 
+Tell = Callable[[AgriError], None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What a command put into an index, and one error for each file that it could not read."""
+    """What a command put into an index, and how many files it could not read."""
 
     documents: int
     passages: int
-    unreadable: Sequence[AgriError] = ()
+    unreadable: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,8 @@ class ListedDocument:
 def progress(task: str) -> Iterator[Progress]:
     """Show a bar with rate and time left on standard error while the work goes on; nothing where nobody looks at it."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
     columns = (
@@ -50,7 +53,7 @@ def progress(task: str) -> Iterator[Progress]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+    with Bar(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         shown = bar.add_task(task, total=None, rate="")
 
         def report(done: int, total: int) -> None:
@@ -69,36 +72,36 @@ def prepare() -> bool:
         return wiring.prepare_index(report)
 
 
-def build(folder: Path, paths: Sequence[Path]) -> Written:
+def build(folder: Path, paths: Sequence[Path], tell: Tell) -> Written:
     """Write a new index of files and folders, or of the shipped sheets where none are named; the old one stays until then.
 
-    Vectors that the old index or the shipped sheets hold are not computed again. Raises BadInput where nothing is readable.
+    `tell` is called for each file that cannot be read. Vectors that the old index or the shipped sheets hold are not
+    computed again. Raises BadInput where nothing is readable.
     """
     from knowledge_base import builder, shipped
     from ui import wiring
 
     embedder = wiring.embedder()
     with progress("Reading and indexing") as report:
-        passages, unreadable = shipped.read_passages(paths or [shipped.CORPUS / "en"])
-        if not passages:
-            raise _nothing(unreadable)
+        passages, unreadable = _read(paths, tell) if paths else (shipped.sheets(), 0)
+        corpus = None if paths else {"hash": shipped._hash(passages), "documents": sorted(_documents(passages))}
         known = {**shipped.shipped_vectors(embedder), **builder.known_vectors(folder, embedder)}
-        corpus = None if paths else shipped.corpus_of(passages)
         builder.build(folder, passages, embedder, known=known, corpus=corpus, progress=report)
-    return _written(passages, unreadable)
+    return Written(documents=len(_documents(passages)), passages=len(passages), unreadable=unreadable)
 
 
-def add(folder: Path, paths: Sequence[Path]) -> Written:
-    """Add files and folders to an index; a document that is there already is replaced. Raises BadInput, IndexMissing."""
-    from knowledge_base import builder, shipped
+def add(folder: Path, paths: Sequence[Path], tell: Tell) -> Written:
+    """Add files and folders to an index; a document that is there already is replaced.
+
+    `tell` is called for each file that cannot be read. Raises BadInput where none is readable, IndexMissing.
+    """
+    from knowledge_base import builder
     from ui import wiring
 
     with progress("Reading and indexing") as report:
-        passages, unreadable = shipped.read_passages(paths)
-        if not passages:
-            raise _nothing(unreadable)
+        passages, unreadable = _read(paths, tell)
         builder.add(folder, passages, wiring.embedder(), progress=report)
-    return _written(passages, unreadable)
+    return Written(documents=len(_documents(passages)), passages=len(passages), unreadable=unreadable)
 
 
 def remove(folder: Path, document_ids: Sequence[str]) -> int:
@@ -123,6 +126,18 @@ def listed(folder: Path) -> list[ListedDocument]:
     ]
 
 
-def _written(passages: Sequence[Passage], unreadable: Sequence[AgriError]) -> Written:
-    documents = {passage.document_id for passage in passages}
-    return Written(documents=len(documents), passages=len(passages), unreadable=unreadable)
+def _read(paths: Sequence[Path], tell: Tell) -> tuple[list[Passage], int]:
+    from knowledge_base import shipped
+
+    passages, unreadable = shipped.read_passages(paths)
+    for error in unreadable:
+        tell(error)
+    if not passages:
+        raise BadInput(
+            f"Nothing in {', '.join(map(str, paths))} can be indexed", "the index stays as it was", "name files with text"
+        )
+    return passages, len(unreadable)
+
+
+def _documents(passages: Sequence[Passage]) -> set[str]:
+    return {passage.document_id for passage in passages}

@@ -12,6 +12,7 @@ import streamlit as st
 from ui import wiring
 
 LANGUAGES = ("en", "zh")
+LANGUAGE = "lang"  # name of the query parameter, and of the switch, that hold the visitor's choice
 
 
 @cache
@@ -22,8 +23,8 @@ def words(language: str) -> dict[str, str]:
 
 
 def language() -> str:
-    """Return the language this visitor reads: the chosen one, else the setting AGRI_LANGUAGE."""
-    chosen = st.session_state.get("lang")
+    """Return the language this visitor reads: the chosen one, the one in the page's address, else AGRI_LANGUAGE."""
+    chosen = st.session_state.get(LANGUAGE) or st.query_params.get(LANGUAGE)
     return chosen if chosen in LANGUAGES else wiring.settings().language
 
 

@@ -1,0 +1,292 @@
+"""The `agri` command. Each command reads its options, calls one function and prints; heavy imports happen inside."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TextIO
+
+import typer
+
+from agri_llm.errors import AgriError, BadInput, StoreUnavailable
+
+if TYPE_CHECKING:
+    from agri_llm.settings import Settings
+    from ui.batches import Details
+    from ui.finding import Wanted
+    from ui.indexing import Written
+
+app = typer.Typer(
+    help="Answers questions about crops; every sentence can be checked in a cited passage.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+index_app = typer.Typer(help="Build and change the index of documents.", no_args_is_help=True)
+app.add_typer(index_app, name="index")
+
+IndexFolder = Annotated[Path | None, typer.Option("--index", help="Index folder; the default one when not given.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, and nothing else.")]
+Batch = Annotated[str | None, typer.Option(metavar="FILE", help="Questions as JSON lines, answered as such; - reads stdin.")]
+Language = Annotated[Literal["en", "zh"] | None, typer.Option(help="Language of the answer.")]
+
+
+@app.command()
+def ask(
+    question: Annotated[str | None, typer.Argument(help="Your question.", show_default=False)] = None,
+    crop: Annotated[str | None, typer.Option(help="Crop in your field.")] = None,
+    place: Annotated[str | None, typer.Option(help="Country or region of your field.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Growth stage of the crop.")] = None,
+    language: Language = None,
+    photo: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Photo of the plant.")] = None,
+    index: IndexFolder = None,
+    batch: Batch = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a question, or a file of questions, from the documents in the index."""
+    from ui import quiet, rendering, wiring
+    from ui.batches import Details
+
+    _one_of(question, batch)
+    if photo is not None:
+        raise BadInput(f"{photo} was given as a photo", "photos are not read yet", "describe in words what you see")
+    details = Details(crop=crop, place=place, stage=stage, language=language)
+    with quiet.results() as out:
+        _open(index)
+        if batch is not None:
+            _ask_all(batch, details, out)
+        else:
+            answer = wiring.assistant().answer(details.question(question or ""))
+            _say(rendering.one_line(answer.to_json()) if as_json else rendering.answer_text(answer), out)
+
+
+def _ask_all(source: str, details: Details, out: TextIO) -> None:
+    from ui import batches, rendering, wiring
+
+    assistant, bad = wiring.assistant(), 0
+    for line in batches.read(source):
+        if isinstance(line, BadInput):
+            bad += _tell(line)
+        else:
+            answer = assistant.answer(line.as_question(details))
+            _say(rendering.one_line({**answer.to_json(), "question_id": line.id}), out)
+    _end(bad)
+
+
+@app.command()
+def search(
+    query: Annotated[str | None, typer.Argument(help="What to look for.", show_default=False)] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Most passages for one query.")] = 10,
+    crop: Annotated[str | None, typer.Option(help="Only passages about this crop, or about any.")] = None,
+    region: Annotated[str | None, typer.Option(help="Only passages valid in this region.")] = None,
+    language: Annotated[str | None, typer.Option(help="Only passages in this language, like en.")] = None,
+    index: IndexFolder = None,
+    batch: Batch = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the passages found for a query, best first."""
+    from ui import finding, quiet, rendering, wiring
+
+    _one_of(query, batch)
+    wanted = finding.Wanted(k=k, crop=crop, region=region, language=language)
+    with quiet.results() as out:
+        _open(index)
+        if batch is not None:
+            _search_all(batch, wanted, out)
+        else:
+            hits = finding.search(wiring.knowledge_base(), [query or ""], wanted)[0]
+            found = rendering.hits_text(hits) or "Nothing was found."
+            _say(rendering.one_line({"hits": rendering.hits_json(hits)}) if as_json else found, out)
+
+
+def _search_all(source: str, wanted: Wanted, out: TextIO) -> None:
+    from ui import batches, finding, rendering, wiring
+
+    bad = 0
+    for found in finding.search_batch(wiring.knowledge_base(), batches.read(source), wanted):
+        if isinstance(found, BadInput):
+            bad += _tell(found)
+        else:
+            line, hits = found
+            _say(rendering.one_line({"id": line.id, "hits": rendering.hits_json(hits)}), out)
+    _end(bad)
+
+
+@index_app.command("build")
+def index_build(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders; the shipped sheets when none.")] = None,
+    index: IndexFolder = None,
+) -> None:
+    """Write a new index of your documents, or of the shipped sheets; it replaces the one that was there."""
+    from ui import indexing, quiet
+
+    with quiet.results() as out:
+        folder = _start(index).index_folder
+        _report("Indexed", indexing.build(folder, paths or [], _tell), folder, out)
+
+
+@index_app.command("add")
+def index_add(paths: Annotated[list[Path], typer.Argument(help="Files and folders.")], index: IndexFolder = None) -> None:
+    """Add documents to the index; those that are there already are replaced."""
+    from ui import indexing, quiet
+
+    with quiet.results() as out:
+        folder = _open(index).index_folder
+        _report("Added", indexing.add(folder, paths, _tell), folder, out)
+
+
+@index_app.command("remove")
+def index_remove(
+    ids: Annotated[list[str], typer.Argument(help="Ids of documents, as `agri index list` shows them.")],
+    index: IndexFolder = None,
+) -> None:
+    """Remove documents from the index."""
+    from ui import indexing, quiet
+
+    with quiet.results() as out:
+        folder = _open(index).index_folder
+        _say(f"Removed {indexing.remove(folder, ids)} passages from {folder}.", out)
+
+
+@index_app.command("list")
+def index_list(index: IndexFolder = None, as_json: AsJson = False) -> None:
+    """List the documents in the index."""
+    from ui import indexing, quiet, rendering
+
+    with quiet.results() as out:
+        documents = indexing.listed(_open(index).index_folder)
+        _say(rendering.documents_json(documents) if as_json else rendering.documents_text(documents), out)
+
+
+@app.command()
+def serve(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port; AGRI_PORT or 8501 when not given.")] = None,
+    address: Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = None,
+) -> None:
+    """Prepare everything and serve the web page until Ctrl-C."""
+    from ui import indexing, serving, wiring
+
+    chosen = _start(port=port)
+    wiring.visitor_secret()
+    host = serving.checked_address(address, chosen.port)
+    try:
+        wiring.store().migrate()
+    except StoreUnavailable as error:  # people still get answers, only nothing is saved
+        _tell(error)
+    indexing.prepare()
+    _say(f"Open http://localhost:{chosen.port} in your browser; Ctrl-C stops.", sys.stdout)
+    serving.run(host, chosen.port)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema."""
+    from ui import wiring
+
+    _start()
+    applied = wiring.store().migrate()
+    _say(f"Applied {', '.join(applied)}." if applied else "The database has the newest schema already.", sys.stdout)
+
+
+@app.command()
+def settings() -> None:
+    """Show every setting, its value, and where it comes from."""
+    from ui import origins, rendering
+
+    _say(rendering.columns([[each.name, each.value, each.origin] for each in origins.every_setting()]), sys.stdout)
+
+
+@app.command()
+def doctor() -> None:
+    """Look at everything an installation needs and say what is wrong."""
+    from ui import doctor, quiet
+
+    problems = 0
+    with quiet.results() as out:
+        for finding in doctor.examine():
+            remedy = f"; {finding.remedy}" if finding.remedy else ""
+            _say(f"{finding.state:<8}{finding.part}: {finding.value}{remedy}", out)
+            problems += finding.state == "problem"
+    _end(problems)
+
+
+@app.command(hidden=True)
+def vectors() -> None:
+    """Compute the vectors of the shipped sheets again and write them into the package (for maintainers)."""
+    from knowledge_base import shipped
+    from ui import indexing, quiet, wiring
+
+    with quiet.results() as out:
+        _start()
+        with indexing.progress("Embedding the sheets") as report:
+            passages = shipped.write_shipped_vectors(wiring.embedder(), report)
+        _say(f"Wrote the vectors of {passages} passages to {shipped.VECTORS}.", out)
+
+
+def _one_of(text: str | None, batch: str | None) -> None:
+    if (text is None) == (batch is None):
+        raise typer.BadParameter("give one text, or --batch FILE")
+
+
+def _start(index: Path | None = None, port: int | None = None) -> Settings:
+    """Read the settings, over which the command line goes, and say on standard error which are not the defaults."""
+    from ui import origins, quiet, wiring
+
+    given = {name: str(value) for name, value in (("index", index), ("port", port)) if value is not None}
+    os.environ.update({f"AGRI_{name.upper()}": value for name, value in given.items()})
+    chosen = wiring.settings()
+    quiet.hush(chosen)
+    changed = origins.changed(given)
+    if changed:
+        print(changed, file=sys.stderr)
+    return chosen
+
+
+def _open(index: Path | None) -> Settings:
+    """Like `_start`; the default index is built or renewed where needed, a named one must be there."""
+    from ui import indexing, wiring
+
+    chosen = _start(index)
+    if index is None:
+        indexing.prepare()
+    else:
+        wiring.knowledge_base()
+    return chosen
+
+
+def _say(text: str, out: TextIO) -> None:
+    print(text, file=out, flush=True)
+
+
+def _tell(error: AgriError) -> int:
+    """Say on standard error what is wrong, on one line; 1, to be counted."""
+    print(" ".join(str(error).split()), file=sys.stderr, flush=True)
+    return 1
+
+
+def _report(done: str, written: Written, folder: Path, out: TextIO) -> None:
+    _say(f"{done} {written.documents} documents, {written.passages} passages, in {folder}.", out)
+    _end(written.unreadable)
+
+
+def _end(problems: int) -> None:
+    if problems:
+        raise typer.Exit(1)
+
+
+def main() -> NoReturn:
+    """Run the command; whatever goes wrong ends in one sentence on standard error and status 1."""
+    try:
+        app(prog_name="agri")
+    except AgriError as error:
+        _tell(error)
+    except Exception as error:  # noqa: BLE001 - the edge: nobody should meet a traceback
+        from ui import reporting
+
+        print(reporting.sentence(error), file=sys.stderr)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

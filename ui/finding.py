@@ -1,0 +1,47 @@
+"""Searches an index for the `agri search` command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from agri_llm.errors import BadInput
+from ui.batches import Line
+
+if TYPE_CHECKING:
+    from agri_llm.records import Hit
+    from knowledge_base.index import KnowledgeBase
+
+TOGETHER = 64  # questions embedded at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """How many passages a search returns, and what they must be about."""
+
+    k: int = 10
+    crop: str | None = None
+    region: str | None = None
+    language: str | None = None
+
+
+def search(base: KnowledgeBase, queries: list[str], wanted: Wanted) -> list[list[Hit]]:
+    """Return the hits of each query; a crop may be given by any of its names."""
+    from knowledge_base.terms import Glossary
+
+    crop = (Glossary.load().crops(wanted.crop) or (wanted.crop.lower(),)) if wanted.crop else None
+    return base.search_all(queries, wanted.k, crop=crop, region=wanted.region, language=wanted.language)
+
+
+def search_batch(
+    base: KnowledgeBase, lines: Iterable[Line | BadInput], wanted: Wanted
+) -> Iterator[tuple[Line, list[Hit]] | BadInput]:
+    """Yield each line with its hits, in order; what is wrong with a line comes in its place."""
+    remaining = iter(lines)
+    while group := list(islice(remaining, TOGETHER)):
+        good = [line for line in group if isinstance(line, Line)]
+        found = iter(search(base, [line.question for line in good], wanted))
+        for line in group:
+            yield line if isinstance(line, BadInput) else (line, next(found))

@@ -1,0 +1,87 @@
+"""How answers and hits look in a terminal, and as the JSON that other programs read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agri_llm.records import Answer, Citation, Hit
+    from ui.indexing import ListedDocument
+
+
+def one_line(value: object) -> str:
+    """Return JSON on one line, with all letters as they are."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def answer_text(answer: Answer) -> str:
+    """Return the answer, then its numbered sources: title, page, organisation or address, and the words it rests on."""
+    if not answer.citations:
+        return answer.text
+    return "\n".join([answer.text, "", "Sources", *map(_source, answer.citations)])
+
+
+def hits_json(hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    """Return hits, best first, as `agri search --json` prints them."""
+    return [
+        {
+            "passage_id": hit.passage.id,
+            "document_id": hit.passage.document_id,
+            "title": hit.passage.title,
+            "page": hit.passage.page,
+            "score": round(hit.score, 6),
+            "text": hit.passage.text,
+        }
+        for hit in hits
+    ]
+
+
+def hits_text(hits: Sequence[Hit]) -> str:
+    """Return hits, best first, each with its score, where it stands and its text."""
+    return "\n\n".join(
+        f"{number}. {hit.score:.3f}  {_place(hit.passage.title, hit.passage.heading, hit.passage.page)}"
+        f"  ({hit.passage.id})\n{_indented(hit.passage.text)}"
+        for number, hit in enumerate(hits, start=1)
+    )
+
+
+def documents_json(documents: Sequence[ListedDocument]) -> str:
+    """Return one JSON object a line for each document of an index."""
+    return "\n".join(one_line(asdict(document)) for document in documents)
+
+
+def documents_text(documents: Sequence[ListedDocument]) -> str:
+    """Return a table of the documents of an index."""
+    rows = [[each.id, each.title, ", ".join(each.crops), each.language, str(each.passages)] for each in documents]
+    return columns([["ID", "TITLE", "CROPS", "LANGUAGE", "PASSAGES"], *rows])
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as lines whose columns stand below each other; nothing is cut off or wrapped."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _source(citation: Citation) -> str:
+    passage = citation.passage
+    whence = [*passage.sources, *([passage.url] if passage.url else [])]
+    lines = [f"[{citation.number}] {_place(passage.title, passage.heading, passage.page)}"]
+    lines += [_indented("; ".join(whence))] if whence else []
+    return "\n".join([*lines, _indented(f"“{citation.quote}”")])
+
+
+def _place(title: str, heading: str, page: int | None) -> str:
+    return title + (f", {heading}" if heading else "") + (f", page {page}" if page else "")
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.strip().splitlines())
