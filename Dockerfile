@@ -23,7 +23,7 @@ ENV PATH=/srv/agri/.venv/bin:$PATH \
     AGRI_PORT=8501 \
     STREAMLIT_SERVER_ADDRESS=0.0.0.0
 WORKDIR /var/lib/agri
-USER agri
+USER 10001
 VOLUME /var/lib/agri
 EXPOSE 8501
 HEALTHCHECK --interval=30s --timeout=5s --start-period=2m --retries=3 \

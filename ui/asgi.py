@@ -37,12 +37,17 @@ def health(request: Request) -> JSONResponse:
 @asynccontextmanager
 async def prepared(app: App) -> AsyncIterator[dict[str, Any]]:
     """Get tables, index and writer ready before the first visitor; what fails is logged and told on the page."""
-    for step in (lambda: wiring.store().migrate(), wiring.prepare_index, wiring.assistant):
+    for step in (lambda: wiring.store().migrate(), wiring.prepare_index, wiring.assistant, _first_search):
         try:
             await asyncio.to_thread(step)
-        except AgriError as error:
+        except (AgriError, OSError) as error:
             _LOG.error("%s", error)
     yield {}
+
+
+def _first_search() -> None:
+    """The first search loads what later ones find loaded; no visitor should wait for it."""
+    wiring.knowledge_base().search("maize", 1)
 
 
 def _middleware() -> list[Middleware]:

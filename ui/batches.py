@@ -49,13 +49,12 @@ def read(source: str) -> Iterator[Line | BadInput]:
         yield from _lines(sys.stdin.buffer, "standard input")
         return
     try:
-        file = Path(source).open("rb")
+        with Path(source).open("rb") as file:
+            yield from _lines(file, source)
     except OSError as error:
         raise BadInput(
-            f"{source} cannot be opened", (error.strerror or "unknown reason").lower(), "name a file of JSON lines"
+            f"{source} cannot be read", (error.strerror or "unknown reason").lower(), "name a file of JSON lines"
         ) from error
-    with file:
-        yield from _lines(file, source)
 
 
 def _lines(stream: BinaryIO, name: str) -> Iterator[Line | BadInput]:

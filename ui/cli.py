@@ -142,11 +142,11 @@ def index_remove(
     index: IndexFolder = None,
 ) -> None:
     """Remove documents from the index."""
-    from ui import indexing, quiet
+    from ui import indexing, quiet, rendering
 
     with quiet.results() as out:
         folder = _open(index).index_folder
-        _say(f"Removed {indexing.remove(folder, ids)} passages from {folder}.", out)
+        _say(f"Removed {rendering.counted(indexing.remove(folder, ids), 'passage')} from {folder}.", out)
 
 
 @index_app.command("list")
@@ -266,7 +266,9 @@ def _tell(error: AgriError) -> int:
 
 
 def _report(done: str, written: Written, folder: Path, out: TextIO) -> None:
-    _say(f"{done} {written.documents} documents, {written.passages} passages, in {folder}.", out)
+    from ui.rendering import counted
+
+    _say(f"{done} {counted(written.documents, 'document')}, {counted(written.passages, 'passage')}, in {folder}.", out)
     _end(written.unreadable)
 
 

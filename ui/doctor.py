@@ -45,8 +45,9 @@ def examine() -> Iterator[Finding]:
 
 
 def _settings() -> Finding:
-    from ui import origins, wiring
+    from ui import origins, quiet, wiring
 
+    quiet.hush(wiring.settings())
     if wiring.settings().secret is not None:  # else one is made when the page first starts
         wiring.visitor_secret()
     unknown = origins.unknown_variables()

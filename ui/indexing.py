@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agri_llm.records import Passage
     from knowledge_base.builder import Progress
 
-Tell = Callable[[AgriError], None]
+Tell = Callable[[AgriError], object]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,12 +39,13 @@ def results() -> Iterator[TextIO]:
 
     That holds for what is printed in Python and, in the real program, for what compiled libraries write as well.
     """
-    if sys.stdout is not sys.__stdout__:  # somebody captures the output already
+    real = sys.__stdout__
+    if real is None or sys.stdout is not real:  # somebody captures the output already
         out = sys.stdout
         with contextlib.redirect_stdout(sys.stderr):
             yield out
         return
-    sys.stdout.flush()
+    real.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
     # Half of a surrogate pair, as arguments with broken bytes contain, is written as a JSON escape and not as an error.

@@ -20,6 +20,11 @@ def one_line(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return "1 document" or "2 documents"."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def answer_text(answer: Answer) -> str:
     """Return the answer, then its numbered sources: title, page, organisation or address, and the words it rests on."""
     if not answer.citations:

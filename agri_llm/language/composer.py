@@ -22,6 +22,7 @@ MOST_WORDS = 95  # never exceeded by an added sentence
 WEAK = 0.4  # share of the best sentence's score below which a sentence is weak
 RIVAL = 0.9  # a second passage this near the first adds its best sentence
 
+OPENING = (0.3, 0.8)  # worth of being the first sentence of a section, and of the signs
 LOOK_ALIKE = 0.85  # another sheet whose signs fit this nearly as well as the best is named too
 SHEET_WORDS = 118  # most words of an answer built from the sections of a sheet
 
@@ -188,8 +189,8 @@ def _look_alikes(candidates: Sequence[_Candidate], brief: Brief, document: str) 
 
 
 def _best(candidates: Iterable[_Candidate], wanted: int) -> list[_Candidate]:
-    """The best-fitting sentences; those that open their section are put there because they matter most."""
-    return sorted(candidates, key=lambda one: -(one.score + 0.3 * (one.position == 0)))[:wanted]
+    """The best-fitting sentences; one that opens its section is put there because it matters most, above all in the signs."""
+    return sorted(candidates, key=lambda one: -(one.score + (OPENING[one.role == "sign"] if one.position == 0 else 0)))[:wanted]
 
 
 def _is_label(candidate: _Candidate) -> bool:

@@ -1,0 +1,231 @@
+"""The project about itself: what its sheets promise, what its documents name, and how `make` installs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from datetime import date
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from agri_llm import quantities, sentences
+from knowledge_base.terms import Glossary
+
+ROOT = Path(__file__).resolve().parents[2]
+SHEETS = sorted((ROOT / "knowledge_base/corpus/en").glob("*.md"))
+TOPICS = {"disease", "pest", "nutrient", "soil", "water", "storage", "safety", "ipm", "virus", "disorder", "growing"}
+REGIONS = {"world", "africa", "asia", "latin america", "north america", "europe", "oceania", "middle east"}
+# Headings in their order; those in brackets where there is something to say.
+PROBLEM = (
+    r"What you see\|What it is\|When it (spreads|happens)\|What to do now\|Cultural((\|Biological)?\|Chemical|\|Fertiliser)?"
+    r"\|Prevention\|When to call an expert"
+)
+METHOD = r"What it is\|Why it matters\|When to do it\|How to do it(\|How much)?\|Mistakes to avoid\|When to call an expert"
+each_sheet = pytest.mark.parametrize("sheet", SHEETS, ids=lambda path: path.stem)
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+
+
+@cache
+def parts(sheet: Path) -> tuple[dict[str, Any], str]:
+    """The front matter and the body of a sheet."""
+    _, front, body = sheet.read_text(encoding="utf-8").split("---\n", 2)
+    return yaml.safe_load(front), body
+
+
+def passages(body: str) -> Iterator[tuple[str, str]]:
+    """Yield (nearest heading, line) for every paragraph and bullet."""
+    heading = ""
+    for line in filter(None, map(str.strip, body.splitlines())):
+        if line.startswith("#"):
+            heading = line.lstrip("# ")
+        else:
+            yield heading, line
+
+
+def test_there_are_sheets() -> None:
+    assert len(SHEETS) >= 50
+
+
+@each_sheet
+def test_a_sheet_says_what_it_is_about_and_who_says_so(sheet: Path) -> None:
+    front, body = parts(sheet)
+    assert front["id"] == sheet.stem
+    assert body.startswith(f"# {front['title']}\n")
+    assert front["crops"]
+    assert [crop for crop in front["crops"] if crop != "any" and not Glossary.load().crops(crop)] == []
+    assert front["topics"]
+    assert set(front["topics"]) <= TOPICS
+    assert front["regions"]
+    assert set(front["regions"]) <= REGIONS
+    assert (front["language"], front["licence"]) == ("en", "CC-BY-4.0")
+    assert isinstance(front["reviewed"], date)
+    assert len(front["sources"]) >= 2
+    for source in front["sources"]:
+        assert source["organisation"].strip()
+        assert source["title"].strip()
+        assert 1950 <= source["year"] <= front["reviewed"].year
+
+
+@each_sheet
+def test_a_sheet_has_the_sections_of_its_kind_in_order(sheet: Path) -> None:
+    headings = "|".join(re.findall(r"^#{2,3} (.+)$", parts(sheet)[1], re.MULTILINE))
+    assert re.fullmatch(PROBLEM, headings) or re.fullmatch(METHOD, headings), headings
+
+
+@each_sheet
+def test_a_sheet_gives_no_dose_of_a_chemical_without_its_label(sheet: Path) -> None:
+    for heading, line in passages(parts(sheet)[1]):
+        if heading == "Chemical" and "label" not in line:
+            doses = [found.text for found in quantities.find(line) if re.match("(mass|volume) per ", found.kind)]
+            assert not doses, line
+
+
+@each_sheet
+def test_every_sentence_of_a_sheet_stands_alone_and_is_plain(sheet: Path) -> None:
+    for _, line in passages(parts(sheet)[1]):
+        assert not re.search(r"\*|__|<[a-z/]|!?\[[^\]]*\]\(|https?://", line), line
+        for sentence in sentences.split(line.removeprefix("- ")):
+            assert not re.match(r"(It|This|These|They)\b", sentence.text), sentence.text
+
+
+@cache
+def targets() -> set[str]:
+    """What can be made, by the Makefile's own list."""
+    listed = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert listed
+    return set(listed[1].split())
+
+
+def named_in(text: str, *, markdown: bool) -> set[str]:
+    """The targets that a text tells people or programs to make; prose ("make sure") does not count."""
+    if markdown:
+        blocks = re.findall(r"^```.*?^```|^ {4}[^\n]+$|`[^`\n]+`", text, re.MULTILINE | re.DOTALL)
+        text = "\n".join(block.strip("`") for block in blocks)
+    else:
+        text = re.sub(r"(?m)^\s*#.*$", "", text)
+    return set(re.findall(r"(?:^|[\s;&])make (?:[A-Z_]+=\S+ )*([a-z]+)", text))
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs", "Dockerfile", "compose.yml", ".ci/run"])
+def test_every_target_that_is_named_somewhere_exists(name: str) -> None:
+    place = ROOT / name
+    files = sorted(place.glob("*.md")) if place.is_dir() else [file for file in [place] if file.exists()]
+    for file in files:
+        assert named_in(file.read_text(encoding="utf-8"), markdown=file.suffix == ".md") <= targets(), file
+
+
+def test_targets_are_found_where_they_are_named() -> None:
+    assert named_in("Use `make bake` and\nmake sure.\n\n    A=1 make fry\n\n```sh\nmake tea\n```\n", markdown=True) == {
+        "bake",
+        "fry",
+        "tea",
+    }
+    assert named_in("# make nothing\nRUN cd x && make A=1 bake", markdown=False) == {"bake"}
+
+
+@needs_make
+def test_make_alone_shows_every_target(tmp_path: Path) -> None:
+    shown = make(checkout(tmp_path))
+    assert all(f"make {target}" in shown for target in targets() - {"other-choices"})
+
+
+def pins(name: str = "constraints.txt") -> dict[str, str]:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    found = [re.fullmatch(r"([A-Za-z0-9._-]+)===?([0-9][A-Za-z0-9.]*)", line) for line in lines if not line.startswith("#")]
+    assert all(found), "every line is an exact version without a local suffix"
+    return {canonicalize_name(match[1]): match[2] for match in found if match}
+
+
+def needed(requirement: Requirement, seen: set[tuple[str, str]]) -> None:
+    """Collect (package, extra) of everything a requirement brings on this machine."""
+    name = canonicalize_name(requirement.name)
+    for extra in {"", *requirement.extras}:
+        if (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        for line in metadata.requires(name) or []:
+            below = Requirement(line)
+            if below.marker is None or below.marker.evaluate({"extra": extra}):
+                needed(below, seen)
+
+
+def test_every_package_that_is_needed_is_pinned_to_the_version_in_use() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    optional = project["optional-dependencies"]
+    seen: set[tuple[str, str]] = set()
+    pinned = pins()
+    for line in [*project["dependencies"], *optional["dev"], *optional["postgres"]]:
+        requirement = Requirement(line)
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), line
+        needed(requirement, seen)
+    own_build = {name for name, _ in seen if name.startswith(("nvidia-", "cuda-")) or name in {"triton", "faiss-cpu"}}
+    for name in {name for name, _ in seen} - own_build:
+        assert pinned.get(name) == metadata.version(name).split("+")[0], f"{name}: run `make setup`, or `make pins`"
+
+
+def checkout(folder: Path, *, installed: str | None = None) -> Path:
+    """A folder that `make` takes for a checkout, with the choices of an earlier setup where there was one."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "constraints-gpu.txt"):
+        shutil.copy(ROOT / name, folder)
+        os.utime(folder / name, (1, 1))
+    if installed is not None:
+        (folder / ".venv").mkdir()
+        (folder / ".venv/.installed").write_text(installed + "\n", encoding="ascii")
+    return folder
+
+
+def make(folder: Path, *arguments: str) -> str:
+    """Run make as a person would, whatever make runs these tests; standard output and errors together."""
+    ours = re.compile("MAKE|MFLAGS|EXTRAS|GPU|TORCH_INDEX|PYTHON$")
+    environment = {name: value for name, value in os.environ.items() if not ours.match(name)}
+    run = subprocess.run(
+        ["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    return run.stdout + run.stderr
+
+
+@needs_make
+def test_a_setup_for_the_graphics_card_puts_faiss_gpu_in_the_place_of_faiss_cpu(tmp_path: Path) -> None:
+    steps = make(checkout(tmp_path), "-n", "setup", "GPU=1")
+    all_packages = steps.index("-c constraints.txt -c constraints-gpu.txt  -e '.[dev,gpu]'")
+    out = steps.index("uninstall --yes faiss-cpu\n")
+    into = steps.index("install --no-deps -c constraints-gpu.txt faiss-gpu ")
+    assert all_packages < out < into
+    assert pins("constraints-gpu.txt")["faiss-gpu"].split(".")[:2] == pins()["faiss-cpu"].split(".")[:2]
+    assert pins("constraints-gpu.txt")["torch"] == pins()["torch"]
+
+
+@needs_make
+def test_a_setup_without_it_brings_faiss_cpu_back(tmp_path: Path) -> None:
+    steps = make(checkout(tmp_path, installed="EXTRAS=dev GPU=1 TORCH_INDEX="), "-n", "setup")
+    assert steps.index("uninstall --yes faiss-gpu faiss-cpu") < steps.index("-c constraints.txt  -e '.[dev]'")
+    assert "constraints-gpu.txt" not in steps
+
+
+@needs_make
+def test_nothing_is_installed_again_while_nothing_changed(tmp_path: Path) -> None:
+    folder = checkout(tmp_path, installed="EXTRAS=postgres GPU=1 TORCH_INDEX=")
+    assert "pip" not in make(folder, "-n", "run")
+    assert "pip" in make(folder, "-n", "run", "EXTRAS=dev")
+    assert "'.[postgres,dev,gpu]'" in make(folder, "-n", "test")
+    os.utime(folder / "constraints.txt")
+    os.utime(folder / ".venv/.installed", (2, 2))
+    assert "'.[postgres,gpu]'" in make(folder, "-n", "run")
+
+
+@needs_make
+def test_a_machine_without_a_usable_python_is_told_so_in_one_sentence(tmp_path: Path) -> None:
+    said = make(checkout(tmp_path), "setup", "PYTHON=")
+    assert "No Python 3.11 or newer was found" in said
+    assert not (tmp_path / ".venv").exists()
