@@ -17,8 +17,9 @@ recorded = $(patsubst $(1)=%,%,$(filter $(1)=%,$(RECORDED)))
 EXTRAS ?= $(or $(call recorded,EXTRAS),dev)
 GPU ?= $(call recorded,GPU)
 TORCH_INDEX ?= $(call recorded,TORCH_INDEX)
-PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
-	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+# Looked for when it is first needed, and once: a thing that only an installation asks for.
+PYTHON ?= $(eval PYTHON := $$(shell for name in python3.13 python3.12 python3.11 python3; do \
+	$$$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$$$name && break; done))$(PYTHON)
 
 # Tests and checks need the tools of developers, whatever was installed before.
 ifneq ($(filter test check format build bench screenshots pins,$(MAKECMDGOALS)),)

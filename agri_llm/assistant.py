@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+import regex
+
 from agri_llm import prompts, questions, safety, sentences
 from agri_llm.language.brief import Brief, LanguageModel
 from agri_llm.phrases import phrase
@@ -15,7 +17,10 @@ from agri_llm.questions import Glossary, Understood
 from agri_llm.records import Answer, Citation, Diagnosis, Hit, Kind, Passage, Question, Sentence, Step
 
 HITS = 12
+NAMED = frozenset({"disease", "pest", "nutrient", "input"})  # beside crops: what a sentence may not exchange
 Event = Step | Sentence | Answer
+_NOTES = regex.compile(r"<(evidence|think)>.*?</\1>", regex.DOTALL | regex.IGNORECASE)
+_NOTES_BEGUN = regex.compile(r"<(?:evidence|think)>.*|<[a-z]{0,8}$", regex.DOTALL | regex.IGNORECASE)  # to the end of what came
 
 
 class Search(Protocol):
@@ -68,7 +73,7 @@ class Assistant:
             clock.lap("photo")
         missing = safety.missing_details(understood)
         if missing:
-            yield self._clarify(question, understood, missing, clock)
+            yield replace(self._clarify(question, understood, missing, clock), diagnosis=diagnosis)
             return
         yield Step(name="search")
         query = self.glossary.expand(understood.query)
@@ -76,10 +81,10 @@ class Assistant:
         clock.lap("search")
         reason = self._weak(understood, hits)
         if reason:
-            yield self._refuse(question, understood, reason, hits, clock)
+            yield replace(self._refuse(question, understood, reason, hits, clock), diagnosis=diagnosis)
             return
         if safety.crops_disagree(understood, hits):
-            yield self._clarify(question, understood, ("crop",), clock)
+            yield replace(self._clarify(question, understood, ("crop",), clock), diagnosis=diagnosis)
             return
         yield Step(name="write")
         yield from self._write(question, understood, diagnosis, hits, clock)
@@ -95,7 +100,7 @@ class Assistant:
         shown: list[Sentence] = []
         seen: set[str] = set()
         for written in _sentences_of(self.model.stream(brief)):
-            sentence = _checked(written, passages, number=1 + sum(len(earlier.citations) for earlier in shown))
+            sentence = self._checked(written, passages, number=1 + sum(len(earlier.citations) for earlier in shown))
             if sentence is None or sentence.citations[0].quote in seen:
                 continue
             seen.update(citation.quote for citation in sentence.citations)
@@ -105,10 +110,23 @@ class Assistant:
             yield sentence
         clock.lap("write")
         if not shown:
-            yield self._refuse(question, understood, "unchecked", hits, clock)
+            yield replace(self._refuse(question, understood, "unchecked", hits, clock), diagnosis=diagnosis)
             return
         answer = partial_answer(question, shown, complete=True)
         yield self.signed(replace(answer, diagnosis=diagnosis, passages=passages, messages=messages, timings_ms=clock.total()))
+
+    def _checked(self, written: str, passages: tuple[Passage, ...], number: int) -> Sentence | None:
+        result = safety.check_sentence(written, passages, self._names)
+        if not isinstance(result, safety.Supported):
+            return None
+        citations = tuple(
+            Citation(number=number + offset, passage=passage, quote=quote)
+            for offset, (passage, quote) in enumerate(result.quotes)
+        )
+        return Sentence(text=result.text + "".join(f"[{citation.number}]" for citation in citations), citations=citations)
+
+    def _names(self, text: str) -> set[str]:
+        return {mention.term.id for mention in self.glossary.find(text, NAMED)} | set(self.glossary.crops(text))
 
     def _weak(self, understood: Understood, hits: list[Hit]) -> str | None:
         if safety.dose_without_label(understood, hits):
@@ -195,25 +213,15 @@ def _sentences_of(pieces: Iterator[str]) -> Iterator[str]:
     buffer = ""
     with contextlib.closing(pieces) if hasattr(pieces, "close") else contextlib.nullcontext():  # type: ignore[type-var]
         for piece in pieces:
-            buffer += piece
-            if "<evidence>" in buffer:
-                if "</evidence>" not in buffer:
-                    continue
-                buffer = buffer.split("</evidence>", 1)[1]
-            done, buffer = sentences.take_complete(buffer)
+            text = _NOTES.sub("\n", buffer + piece)
+            notes = _NOTES_BEGUN.search(text)
+            text, held = (text[: notes.start()], text[notes.start() :]) if notes else (text, "")
+            done, rest = sentences.take_complete(text)
+            buffer = rest + held
             yield from done
-    if buffer.strip() and "<evidence>" not in buffer:
-        yield buffer.strip()
-
-
-def _checked(written: str, passages: tuple[Passage, ...], number: int) -> Sentence | None:
-    result = safety.check_sentence(written, passages)
-    if not isinstance(result, safety.Supported):
-        return None
-    citations = tuple(
-        Citation(number=number + offset, passage=passage, quote=quote) for offset, (passage, quote) in enumerate(result.quotes)
-    )
-    return Sentence(text=result.text + "".join(f"[{citation.number}]" for citation in citations), citations=citations)
+    last = _NOTES_BEGUN.sub("", buffer).strip()
+    if last:
+        yield last
 
 
 @dataclass

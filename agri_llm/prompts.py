@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 
 from agri_llm.questions import Understood
-from agri_llm.records import Diagnosis, Hit, Message, Question
+from agri_llm.records import Diagnosis, Hit, Message, Passage, Question
 
 _SYSTEM = """You are an agronomist who answers farmers. Use only the numbered passages. Rules:
 - At most {words} words, short plain sentences, in {language}. Begin with what to do or what it is.
@@ -32,8 +33,6 @@ _EXAMPLE_ANSWER = (
 _LANGUAGES = {"en": "English", "zh": "Simplified Chinese"}
 REFUSAL_MARK = "NOT IN THE PASSAGES"
 MAX_WORDS = 120
-
-PROMPT_HASH = hashlib.sha256("\0".join((_SYSTEM, _STEP_BY_STEP, _EXAMPLE_QUESTION, _EXAMPLE_ANSWER)).encode()).hexdigest()
 
 
 def answer_messages(
@@ -64,13 +63,41 @@ def _request(question: Question, understood: Understood, hits: Sequence[Hit], di
         heading = ". ".join(part for part in (hit.passage.title, hit.passage.heading) if part)
         lines.append(f"[{number}] {heading}. {hit.passage.text}" if heading else f"[{number}] {hit.passage.text}")
     known = {"crop": question.crop, "stage": question.stage, "place": question.place}
-    details = "; ".join(f"{name}: {value}" for name, value in known.items() if value)
+    details = "; ".join(f"{name}: {_one_line(value)}" for name, value in known.items() if value)
     if details:
         lines.append(f"\nKnown about the field: {details}.")
     if diagnosis is not None:
         sure = "fairly sure" if diagnosis.certain else "not sure: treat it as one possibility"
         lines.append(f"\nThe photo looks like {diagnosis.label} ({diagnosis.confidence:.0%}, {sure}).")
     if question.follows is not None:
-        lines.append(f"\nEarlier question: {question.follows.text}")
+        lines.append(f"\nEarlier question: {_one_line(question.follows.text)}")
     lines.append(f"\nQuestion: {understood.text}")
     return "\n".join(lines)
+
+
+def _one_line(text: str) -> str:
+    """What a person wrote, without line ends: nothing of it can look like a passage of ours."""
+    return " ".join(text.split())
+
+
+def _prompt_hash() -> str:
+    """SHA-256 of a request in which every word of ours occurs; it changes when any of them does."""
+    before = Question(text="before")
+    question = Question(text="text", crop="crop", stage="stage", place="place", follows=before)
+    understood = Understood(text="text", query="", intent="act", language="en", about_farming=True, personal=True)
+    hits = [Hit(passage=Passage(id="", document_id="", title="title", heading="heading", text="text"), score=1.0)]
+    requests = [
+        answer_messages(
+            question,
+            understood,
+            hits,
+            diagnosis=Diagnosis(label="", confidence=1, certain=certain),
+            examples=True,
+            step_by_step=True,
+        )
+        for certain in (True, False)
+    ]
+    return hashlib.sha256(json.dumps([requests, _LANGUAGES]).encode()).hexdigest()
+
+
+PROMPT_HASH = _prompt_hash()

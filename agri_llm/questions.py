@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import regex
@@ -77,12 +77,17 @@ class Understood:
     inputs: tuple[str, ...] = ()
 
 
+_KNOWING = r"(?:tell|know|recogni[sz]e|identify|distinguish|diagnose|find out)\b"
+_MEANS = (
+    r"(?:fungicide|pesticide|insecticide|herbicide|spray|product|chemical|medicine|treatment|fertili[sz]er|variety|method)s?"
+)
+_DOING = r"(?:use|spray|apply|plant|sow|grow|mix|put|add|harvest|treat|remove|cut|burn)"
 # The first intent with a matching pattern decides.
 _INTENTS: dict[Intent, tuple[str, ...]] = {
     "amount": (
         r"\bhow (?:much|many)\b",
-        r"\b(?:dose|dosage|rates?|quantity|concentration|ml)\b|\bkg (?:per|of)\b",
-        r"多少|用量|剂量|几毫升|几公斤|浓度",
+        r"\b(?:dose|dosage|rates?|quantity|concentration|dilut\w+|spacing|ml)\b|\bkg (?:per|of)\b",
+        r"\bhow (?:deep|far|wide|close)\b|多少|用量|剂量|几毫升|几公斤|浓度",
     ),
     "prevent": (
         r"\b(?:prevent|avoid)\w*|\bprotect(?:s|ed|ing|ion)?\b",
@@ -93,21 +98,23 @@ _INTENTS: dict[Intent, tuple[str, ...]] = {
     "when": (
         r"^\s*when\b|\bwhen (?:should|do|does|can|is|to|will)\b",
         r"\b(?:what|which) (?:time|month|season|stage|weather)\b|\bhow (?:often|soon|early|late|long)\b",
+        r"\b(?:right|best|good) time\b|\btoo (?:late|early)\b",
         r"什么时候|何时|几月|多久",
     ),
     "act": (
         r"\bwhat (?:do|can|should|to|must|shall|would)\b(?! (?:you see|it look))",
-        r"\bhow (?:do|can|should|to|would|could|must)\b",
+        rf"\bhow (?:do|can|should|to|would|could|must)\b(?!.{{0,12}}\b{_KNOWING})",
+        rf"\b(?:(?:which|what)|what (?:is|are) (?:the )?(?:best|right)) {_MEANS}\b|\b(?:can|should|may) (?:i|we) {_DOING}\b",
         r"\b(?:control|manag|treat|kill|fight)\w*|\b(?:cure[sd]?|get rid|remedy|fix|stop|save|solution|help)\b",
-        r"怎么办|怎么防|防治|怎么治|如何|治疗|控制|怎样",
+        r"怎么办|怎么防|防治|怎么治|治疗|控制|(?:如何|怎样)(?!识别|判断|知道|辨别|区分)",
     ),
     "identify": (
-        r"\bwhat(?:'s| is| are| causes?| caused)\b|\bwhy\b|\bwhich (?:disease|pest|insect|bug|worm|problem)\b",
-        r"\b(?:symptoms?|signs?|identify|recogni[sz]e|look like|tell|diagnos\w*|cause[sd]?)\b",
-        r"是什么|什么病|什么虫|症状|为什么|怎么回事|原因",
+        r"\bwhat(?:'s| is| are| causes?| caused)\b|\bwhy\b|\b(?:which|what) (?:disease|pest|insect|bug|worm|problem)\b",
+        r"\b(?:symptoms?|signs?|identify|recogni[sz]e|look like|tell|know|diagnos\w*|cause[sd]?)\b",
+        r"是什么|什么病|什么虫|症状|为什么|怎么回事|原因|知道|识别|判断|辨别|区分",
     ),
 }
-_PERSONAL = regex.compile(r"\b(?:i|my|mine|we|our|i'm|i've)\b|我", regex.IGNORECASE)
+_PERSONAL = regex.compile(r"\b(?:i|my|mine|we|our|i'm|i've)\b|我|怎么办|咋办", regex.IGNORECASE)
 _LINK = regex.compile(r"^\s*(?:(?:and|but|or|also|then|what about|how about|what if|same)\b|那|还有|如果)", regex.IGNORECASE)
 _POINTING = regex.compile(r"\b(?:it|its|them|they|this|that|these|those|there)\b|它|这个|这种|那个", regex.IGNORECASE)
 _HAN = regex.compile(r"\p{Han}")
@@ -172,9 +179,12 @@ def _read(question: Question, glossary: Glossary) -> Understood:
 
 def _in_context(own: Understood, before: Understood, glossary: Glossary) -> Understood:
     """Fill what a follow-up leaves out from the question before it; an independent question stays as it is."""
-    leans = bool(_LINK.search(own.text) or _POINTING.search(own.text)) or len(own.text.split()) <= 4
     named = bool(own.problems or own.signs)
-    if not leans and (own.crops or named):
+    leans = bool(_LINK.search(own.text) or _POINTING.search(own.text)) or _is_scrap(own, named=named)
+    if own.crops and named:
+        return replace(own, intent=before.intent) if leans and own.intent == "explain" else own
+    topic = own.intent not in ("amount", "when") and glossary.find(own.text, {"input", "practice"})
+    if not leans and (own.crops or named or topic):
         return own
     query = own.query
     if own.crops and not named:
@@ -203,9 +213,17 @@ def _in_context(own: Understood, before: Understood, glossary: Glossary) -> Unde
     )
 
 
+def _is_scrap(own: Understood, *, named: bool) -> bool:
+    """Whether a text is too short to stand alone, or only answers what we asked: "the old leaves of my rice"."""
+    words = len(own.text.split())
+    if words <= 4:
+        return not (own.crops and own.inputs)
+    return words <= 8 and bool(own.crops) and not named and not own.inputs and intent_of(own.text) == "explain"
+
+
 def _crop_only(own: Understood, glossary: Glossary) -> bool:
     """Whether a follow-up says little more than a crop: "and for maize?", "tomato, the lower leaves"."""
-    return own.intent == "explain" and len(own.text.split()) <= 8
+    return intent_of(own.text) == "explain" and len(own.text.split()) <= 8
 
 
 def _other_crop(before: Understood, own: Understood, glossary: Glossary) -> str:

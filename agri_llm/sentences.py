@@ -68,9 +68,11 @@ _SHORT = [
 _NOT_AFTER = r"(?<!(?:^|[\s(\[])\p{Lu})(?<!\b(?i:" + "|".join(map(regex.escape, _SHORT)) + r"))"
 _END = regex.compile(
     _NOT_AFTER + r"""[.!?]["'”’)\]]*(?=\s+["'“‘(\[]?[\p{Lu}\p{N}•–-]|\s*$)"""  # Latin: then a capital, a number or the end
+    r"""|[.!?]["'”’)]*(?=\s*\[\d{1,3}(?:\s*[,，]\s*\d{1,3})*\])"""  # or a citation mark
     r"""|[。！？][”’」』）]*"""
 )
-_MARKER = regex.compile(r"\s*\[\d{1,3}(?:\s*[,，]\s*\d{1,3})*\]")
+_MARKERS = regex.compile(r"(?:\s*\[\d{1,3}(?:\s*[,，]\s*\d{1,3})*\])*")
+_MARK_BEGUN = regex.compile(r"\s*\[[\d,，\s]*$")
 _BULLET = regex.compile(r"^\s*(?:[-*•–]|\d{1,2}[.)、])\s+|^\s*#{1,6}\s+|^\s*>\s+")
 
 
@@ -98,11 +100,11 @@ def _units(text: str) -> list[tuple[int, int]]:
     start = position = 0
     for line in text.splitlines(keepends=True):
         blank = not line.strip()
-        if (blank or _BULLET.match(line) or line.startswith("|")) and position > start:
+        if (blank or _BULLET.match(line) or line.lstrip().startswith("|")) and position > start:
             units.append((start, position))
             start = position
         position += len(line)
-        if blank or line.lstrip().startswith("#"):
+        if blank or line.lstrip().startswith(("#", "|")):
             units.append((start, position))
             start = position
     units.append((start, position))
@@ -114,9 +116,9 @@ def _sentences(text: str, start: int, end: int) -> list[Span]:
     begin = start + (bullet.end() if bullet else 0)
     spans = []
     for match in _END.finditer(text, begin, end):
-        marker = _MARKER.match(text, match.end(), end)
-        spans.append(_span(text, begin, marker.end() if marker else match.end()))
-        begin = marker.end() if marker else match.end()
+        stop = _MARKERS.match(text, match.end(), end).end()
+        spans.append(_span(text, begin, stop))
+        begin = stop
     spans.append(_span(text, begin, end))
     return [span for span in spans if span.text]
 
@@ -152,10 +154,8 @@ def take_complete(buffer: str) -> tuple[list[str], str]:
 def _first_end(line: str) -> int | None:
     bullet = _BULLET.match(line)
     for match in _END.finditer(line, bullet.end() if bullet else 0):
-        end: int = match.end()
-        while marker := _MARKER.match(line, end):
-            end = marker.end()
+        end: int = _MARKERS.match(line, match.end()).end()
         rest = line[end:]
-        if rest.strip() and not regex.match(r"\s*\[[\d,\s]*$", rest):
+        if rest.strip() and not _MARK_BEGUN.match(rest):
             return end
     return None

@@ -37,7 +37,7 @@ def build(
     """Write an index of `passages` into `folder` and make it the current one; an index already there stays until then.
 
     `known` holds vectors made earlier, by `vector_key`; they are not computed again. `corpus` is kept in the manifest.
-    Raises BadInput when there is nothing to index or two passages have one id.
+    Raises BadInput when there is nothing to index or two passages have one id, KnowledgeError while another writer is at it.
     """
     if not passages:
         raise BadInput("There is not one passage to index", "an empty index answers nothing", "name files with text")
@@ -45,9 +45,19 @@ def build(
         raise BadInput(
             "Two passages have the same id", "a citation could open the wrong one", "remove the document given twice"
         )
+    with index_folder.only_writer(folder):
+        _write(folder, passages, embedder, embed(passages, embedder, known or {}, progress), corpus)
+
+
+def _write(
+    folder: Path,
+    passages: Sequence[Passage],
+    embedder: Embedder,
+    vectors: Sequence[tuple[Vectors, Vectors]],
+    corpus: dict[str, Any] | None,
+) -> None:
     import faiss
 
-    vectors = embed(passages, embedder, known or {}, progress)
     windows = np.ascontiguousarray(np.vstack([pair[0] for pair in vectors]), dtype=np.float32)
     sentences = np.vstack([pair[1] for pair in vectors]).astype(np.float16)
     if not np.isfinite(windows).all():
@@ -81,17 +91,19 @@ def add(folder: Path, passages: Sequence[Passage], embedder: Embedder, *, progre
 
 
 def remove(folder: Path, document_ids: Collection[str], embedder: Embedder) -> int:
-    """Remove documents by id and return how many passages went; raises BadInput when none of the ids is there."""
-    before = load_view(folder, embedder).passages
-    gone = sum(passage.document_id in document_ids for passage in before)
-    unknown = sorted(set(document_ids) - {passage.document_id for passage in before})
-    if unknown:
-        raise BadInput(
-            f"The index has no document {', '.join(map(repr, unknown))}",
-            "nothing was removed",
-            "see `agri index list` for the ids",
-        )
-    _rewrite(folder, embedder, document_ids, (), None)
+    """Remove documents by id and return how many passages went; raises BadInput when one of the ids is not there."""
+    index_folder.current_version(folder)  # where there is no index, no folder is made either
+    with index_folder.only_writer(folder):
+        before = load_view(folder, embedder).passages
+        gone = sum(passage.document_id in document_ids for passage in before)
+        unknown = sorted(set(document_ids) - {passage.document_id for passage in before})
+        if unknown:
+            raise BadInput(
+                f"The index has no document {', '.join(map(repr, unknown))}",
+                "nothing was removed",
+                "see `agri index list` for the ids",
+            )
+        _rewrite(folder, embedder, document_ids, (), None)
     return gone
 
 
@@ -105,15 +117,19 @@ def known_vectors(folder: Path, embedder: Embedder) -> Known:
 
 def vector_key(passage: Passage) -> str:
     """Name what is embedded of a passage: the same key means the same vectors (sha256)."""
-    return hashlib.sha256(f"{_heading(passage)}\0{passage.text}".encode()).hexdigest()
+    sentences = (span.text for span in split(passage.text))
+    return hashlib.sha256("\0".join((_heading(passage), passage.text, *sentences)).encode()).hexdigest()
 
 
 def _rewrite(
     folder: Path, embedder: Embedder, gone: Collection[str], new: Sequence[Passage], progress: Progress | None
 ) -> None:
-    view = load_view(folder, embedder)
-    kept = [passage for passage in view.passages if passage.document_id not in gone]
-    build(folder, [*kept, *new], embedder, known=_vectors_of(view), corpus=view.manifest.get("corpus"), progress=progress)
+    index_folder.current_version(folder)  # where there is no index, no folder is made either
+    with index_folder.only_writer(folder):  # what is kept was read under the lock, so no other writer's work is lost
+        view = load_view(folder, embedder)
+        kept = [passage for passage in view.passages if passage.document_id not in gone]
+        corpus = view.manifest.get("corpus")
+        build(folder, [*kept, *new], embedder, known=_vectors_of(view), corpus=corpus, progress=progress)
 
 
 def _vectors_of(view: View) -> Known:
@@ -134,15 +150,17 @@ def embed(
     passages: Sequence[Passage], embedder: Embedder, known: Known, progress: Progress | None
 ) -> list[tuple[Vectors, Vectors]]:
     """Vectors of windows and sentences for every passage; each sentence of `sentences.split` has one, in order."""
-    new = [passage for passage in passages if vector_key(passage) not in known]
+    keys = [vector_key(passage) for passage in passages]
+    missing = {key: passage for key, passage in zip(keys, passages, strict=True) if key not in known}
+    new = list(missing.values())
     windows = [embedder.windows(passage.text, _heading(passage)) for passage in new]
     spans = [[span.text for span in split(passage.text)] for passage in new]
     texts = [text for group in (*windows, *spans) for text in group]
     ends = np.cumsum([0] + [len(group) for group in (*windows, *spans)])
     vectors = embedder.pieces(texts, progress)
     parts = [vectors[start:end] for start, end in pairwise(ends)]
-    made = {vector_key(passage): (parts[row], parts[len(new) + row]) for row, passage in enumerate(new)}
-    return [made[key] if (key := vector_key(passage)) in made else known[key] for passage in passages]
+    made = {key: (parts[row], parts[len(new) + row]) for row, key in enumerate(missing)}
+    return [made[key] if key in made else known[key] for key in keys]
 
 
 def _repeat(counts: Sequence[int]) -> NDArray[np.int64]:

@@ -78,24 +78,31 @@ class Embedder:
     def windows(self, text: str, title: str = "") -> list[str]:
         """Cut a passage into overlapping pieces that the model can read whole, each after the title; usually just one."""
         prefix = f"{title}. " if title else ""
-        tokenizer = self._model.tokenizer
-        longest = int(self._model.get_max_seq_length() or 512) - tokenizer.num_special_tokens_to_add()
-        if len(prefix) + len(text) <= longest:  # a token is at least one character
+        longest = int(self._model.get_max_seq_length() or 512) - self._model.tokenizer.num_special_tokens_to_add()
+        if len((prefix + text).encode()) <= longest:  # a token is at least one byte
             return [prefix + text]
-        with self._lock:
-            room = max(longest - len(tokenizer.tokenize(prefix)), longest // 2)
-            spans = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False)[
-                "offset_mapping"
-            ]
+        before, spans = self._tokens(prefix), self._tokens(text)
+        if len(before) > longest // 2:  # a title may take half of the room
+            before = before[: longest // 2]
+            prefix = prefix[: before[-1][1]] + " "
+        room = longest - len(before)
         if len(spans) <= room:
             return [prefix + text]
         pieces = []
-        for start in range(0, len(spans), room - WINDOW_OVERLAP_TOKENS):
+        for start in range(0, len(spans), room - min(WINDOW_OVERLAP_TOKENS, room // 2)):
             part = spans[start : start + room]
             pieces.append(prefix + text[part[0][0] : part[-1][1]])
             if start + room >= len(spans):
                 break
         return pieces
+
+    def _tokens(self, text: str) -> list[tuple[int, int]]:
+        """Where each token of a text begins and ends."""
+        tokenizer = self._model.tokenizer
+        with self._lock:
+            found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False)
+        spans: list[tuple[int, int]] = found["offset_mapping"]
+        return spans
 
     def pieces(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> Vectors:
         """Return unit vectors of pieces of documents, (texts, dimensions); `progress(done, total)` is called now and then."""

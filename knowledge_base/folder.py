@@ -14,7 +14,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from agri_llm.records import new_id
 FORMAT = 1
 POINTER = "CURRENT"
 MANIFEST = "manifest.json"
+VERSION = "version-"  # what the name of every version folder begins with
+
+_held: ContextVar[frozenset[Path]] = ContextVar("indexes that this piece of work may write", default=frozenset())
 
 
 def sha256_of(path: Path) -> str:
@@ -40,13 +44,18 @@ def current_version(index: Path) -> Path:
         raise IndexMissing(
             f"There is no index in {index}", "nothing can be searched", "build one with `agri index build`"
         ) from None
-    if not name or Path(name).name != name:
+    except UnicodeDecodeError as error:
+        raise _damaged(index, f"{POINTER} cannot be read") from error
+    if not name.startswith(VERSION) or Path(name).name != name:
         raise _damaged(index, f"{POINTER} holds {name!r}")
     return index / name
 
 
-def read_manifest(version: Path) -> dict[str, Any]:
-    """Return the manifest of a version after checking the hash of every file it names; raises IndexMismatch."""
+def read_manifest(version: Path, only: Collection[str] | None = None) -> dict[str, Any]:
+    """Return the manifest of a version after checking its own hash and that of every file it names; raises IndexMismatch.
+
+    `only` names the files to look at where the others do not matter.
+    """
     try:
         manifest: dict[str, Any] = json.loads((version / MANIFEST).read_text(encoding="utf-8"))
         files: dict[str, dict[str, Any]] = manifest["files"]
@@ -54,8 +63,10 @@ def read_manifest(version: Path) -> dict[str, Any]:
         raise _damaged(version.parent, f"{MANIFEST} cannot be read") from error
     if manifest.get("format") != FORMAT:
         raise _damaged(version.parent, f"it has format {manifest.get('format')}, this program reads {FORMAT}")
-    for name, promised in files.items():
-        path = version / name
+    if manifest.pop("sha256", None) != _hash(manifest):
+        raise _damaged(version.parent, f"{MANIFEST} was changed after it was written")
+    for name in files if only is None else only:
+        promised, path = files[name], version / name
         if not path.is_file():
             raise _damaged(version.parent, f"{name} is missing")
         if path.stat().st_size != promised["size"] or sha256_of(path) != promised["sha256"]:
@@ -69,9 +80,9 @@ def new_version(index: Path, manifest: dict[str, Any]) -> Iterator[Path]:
 
     A second writer is refused with KnowledgeError. When the body raises, the index stays as it was.
     """
-    index.mkdir(parents=True, exist_ok=True)
-    with _only_writer(index):
-        version = index / f"version-{new_id()}"
+    with only_writer(index):
+        before = _pointed(index)
+        version = index / f"{VERSION}{new_id()}"
         version.mkdir()
         try:
             yield version
@@ -79,10 +90,9 @@ def new_version(index: Path, manifest: dict[str, Any]) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(version, ignore_errors=True)
             raise
-        before = _pointed(index)
         _replace(index / POINTER, version.name)
         _sync(index)
-        for folder in index.glob("version-*"):
+        for folder in index.glob(f"{VERSION}*"):
             if folder.name not in {version.name, before}:
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -90,12 +100,17 @@ def new_version(index: Path, manifest: dict[str, Any]) -> Iterator[Path]:
 def _seal(version: Path, manifest: dict[str, Any]) -> None:
     files = {}
     for path in sorted(version.rglob("*")):
+        _sync(path)
         if path.is_file():
-            _sync(path)
             files[str(path.relative_to(version))] = {"sha256": sha256_of(path), "size": path.stat().st_size}
-    text = json.dumps({"format": FORMAT, **manifest, "files": files}, indent=1, ensure_ascii=False, sort_keys=True)
+    whole = {"format": FORMAT, **manifest, "files": files}
+    text = json.dumps({**whole, "sha256": _hash(whole)}, indent=1, ensure_ascii=False, sort_keys=True)
     _replace(version / MANIFEST, text)
     _sync(version)
+
+
+def _hash(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _replace(path: Path, text: str) -> None:
@@ -114,12 +129,23 @@ def _sync(path: Path) -> None:
 
 
 def _pointed(index: Path) -> str:
-    pointer = index / POINTER
-    return pointer.read_text(encoding="utf-8").strip() if pointer.exists() else ""
+    try:
+        return current_version(index).name
+    except KnowledgeError:
+        return ""
 
 
 @contextlib.contextmanager
-def _only_writer(index: Path) -> Iterator[None]:
+def only_writer(index: Path) -> Iterator[None]:
+    """Hold the index for one writer, from reading what is there to writing what follows; the holder may enter it again.
+
+    A second writer is refused with KnowledgeError, in this process as in another; a killed one holds nothing.
+    """
+    index = index.resolve()
+    if index in _held.get():
+        yield
+        return
+    index.mkdir(parents=True, exist_ok=True)
     with (index / "writer.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -129,7 +155,11 @@ def _only_writer(index: Path) -> Iterator[None]:
                 "two writers would lose each other's work",
                 "wait until it has finished, then try again",
             ) from None
-        yield
+        token = _held.set(_held.get() | {index})
+        try:
+            yield
+        finally:
+            _held.reset(token)
 
 
 def _damaged(index: Path, found: str) -> IndexMismatch:

@@ -21,8 +21,8 @@ from knowledge_base.words import TOKENIZER_VERSION, WordIndex
 # Share of meaning against words in the fused score, both on absolute scales (see `words.WordIndex.scores`), and share of the
 # best sentence against the whole passage within meaning. Measured on the agxqa and agask development questions by
 # benchmarks/retrieval.py; the curves are in docs/benchmarks.md.
-MEANING_WEIGHT = 0.53
-SENTENCE_SHARE = 0.6
+MEANING_WEIGHT = 0.59
+SENTENCE_SHARE = 0.4
 CANDIDATES = 100  # of each half, before fusion
 
 
@@ -121,6 +121,8 @@ class KnowledgeBase:
         allowed: NDArray[np.bool_] | None,
         k: int,
     ) -> list[Hit]:
+        if not query.strip():
+            return []
         by_words = view.words.scores(query)
         if allowed is not None:
             by_words = np.where(allowed, by_words, 0)
@@ -139,13 +141,31 @@ class KnowledgeBase:
                 sentences=tuple(map(float, sentences[at])),
             )
             for at in best
+            if scores[at] > 0
         ]
 
 
 def load_view(folder: Path, embedder: Embedder) -> View:
+    """Load the present version of an index. Raises IndexMissing, or IndexMismatch when damaged or made by another embedder."""
+    while True:
+        version = index_folder.current_version(folder)
+        try:
+            return _load(folder, version, embedder)
+        except (IndexMismatch, OSError, RuntimeError, ValueError):
+            # A writer that finished twice meanwhile has deleted the files under our hands.
+            if index_folder.current_version(folder) == version:
+                raise
+
+
+def stored_passages(version: Path) -> tuple[Passage, ...]:
+    """Return the passages of a version, in row order."""
+    with (version / "passages.jsonl").open(encoding="utf-8") as lines:
+        return tuple(_passage(json.loads(line)) for line in lines)
+
+
+def _load(folder: Path, version: Path, embedder: Embedder) -> View:
     import faiss
 
-    version = index_folder.current_version(folder)
     manifest = index_folder.read_manifest(version)
     built_by = manifest["embedder"]
     if built_by["weights_sha256"] != embedder.weights_hash or manifest["tokenizer"] != TOKENIZER_VERSION:
@@ -155,8 +175,7 @@ def load_view(folder: Path, embedder: Embedder) -> View:
             "their vectors and words cannot be compared",
             "set AGRI_EMBEDDER to the first, or build the index again with `agri index build`",
         )
-    with (version / "passages.jsonl").open(encoding="utf-8") as lines:
-        passages = tuple(_passage(json.loads(line)) for line in lines)
+    passages = stored_passages(version)
     view = View(
         version=version,
         manifest=manifest,

@@ -7,16 +7,18 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from agri_llm.errors import DocumentUnreadable, IndexMismatch, IndexMissing
 from agri_llm.records import Passage
 from knowledge_base import builder
+from knowledge_base import folder as index_folder
 from knowledge_base.builder import Known, Progress, vector_key
 from knowledge_base.documents import read_all
 from knowledge_base.embedding import Embedder
-from knowledge_base.index import load_view
+from knowledge_base.index import load_view, stored_passages
 from knowledge_base.passages import cut_all
 from knowledge_base.terms import Glossary
 
@@ -48,25 +50,42 @@ def sheets() -> list[Passage]:
 def ensure(folder: Path, embedder: Embedder, *, progress: Progress | None = None) -> bool:
     """Make `folder` hold an index with the present sheets: build it, or renew the sheets in it. True when it was written.
 
-    An index that a person built from other documents is left alone, and so are documents added beside the sheets.
+    An index that a person built from other documents is left alone, and so are documents added beside the sheets; also where
+    another embedder built it or its vectors are damaged. Raises IndexMismatch when the passages in it cannot be read.
     """
     passages = sheets()
     corpus = {"hash": _hash(passages), "documents": sorted({passage.document_id for passage in passages})}
-    try:
-        view = load_view(folder, embedder)
-    except (IndexMissing, IndexMismatch):
-        view = None
-    if view is None:
-        builder.build(folder, passages, embedder, known=shipped_vectors(embedder), corpus=corpus, progress=progress)
-        return True
-    held = view.manifest.get("corpus")
-    if held is None or held["hash"] == corpus["hash"]:
+    if not _wants_renewal(folder, embedder, corpus["hash"]):
         return False
-    ours = {*held["documents"], *corpus["documents"]}
-    others = [passage for passage in view.passages if passage.document_id not in ours]
-    known = {**shipped_vectors(embedder), **builder.known_vectors(folder, embedder)}
-    builder.build(folder, [*passages, *others], embedder, known=known, corpus=corpus, progress=progress)
+    with index_folder.only_writer(folder):
+        if not _wants_renewal(folder, embedder, corpus["hash"]):  # another writer was faster
+            return False
+        held, there = _held(folder)
+        ours = {*held["documents"], *corpus["documents"]}
+        others = [passage for passage in there if passage.document_id not in ours]
+        known = {**shipped_vectors(embedder), **builder.known_vectors(folder, embedder)}
+        builder.build(folder, [*passages, *others], embedder, known=known, corpus=corpus, progress=progress)
     return True
+
+
+def _wants_renewal(folder: Path, embedder: Embedder, sheets_hash: object) -> bool:
+    try:
+        held = load_view(folder, embedder).manifest.get("corpus")
+    except IndexMissing:
+        return True
+    except IndexMismatch:
+        return _held(folder)[0] is not None
+    return held is not None and held["hash"] != sheets_hash
+
+
+def _held(folder: Path) -> tuple[Any, tuple[Passage, ...]]:
+    """What the manifest says of the sheets, None in an index of a person's own, and the passages; vectors are not looked at."""
+    try:
+        version = index_folder.current_version(folder)
+    except IndexMissing:
+        return {"documents": []}, ()
+    corpus = index_folder.read_manifest(version, only=["passages.jsonl"]).get("corpus")
+    return corpus, stored_passages(version)
 
 
 def shipped_vectors(embedder: Embedder) -> Known:
@@ -112,6 +131,7 @@ def write_shipped_vectors(embedder: Embedder, progress: Progress | None = None) 
         ],
     }
     save_file({"vectors": matrix}, str(VECTORS), metadata={"agri": json.dumps(about)})
+    VECTORS.chmod(0o644)  # the library lets nobody else read it
     return len(passages)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,15 +13,17 @@ import regex
 import Stemmer
 from numpy.typing import NDArray
 
-TOKENIZER_VERSION = "words-1"
 # Measured on the agxqa and agask development questions; the library's default is 1.5 / 0.75. See docs/benchmarks.md.
 K1, B = 1.0, 0.75
+# Names what a word index depends on; an index made otherwise is refused.
+TOKENIZER_VERSION = f"words-2 k1={K1} b={B}"
 
-# A word keeps its inner points, hyphens and slashes, so that "2,4-D", "15-15-15" and "6.5" stay whole.
-_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:[.,'’\-/][\p{L}\p{M}\p{N}]+)*%?")
-_PART = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 # Scripts written without spaces are cut into overlapping pieces of two characters.
-_NO_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Khmer}\p{Lao}\p{Myanmar}]+")
+_NO_SPACES = r"[[\p{L}\p{M}\p{N}]&&[\p{Han}\p{Hiragana}\p{Katakana}ー\p{Thai}\p{Khmer}\p{Lao}\p{Myanmar}]]"
+_CHARACTER = rf"[[\p{{L}}\p{{M}}\p{{N}}]--{_NO_SPACES}]"
+# A word keeps its inner points, hyphens and slashes, so that "2,4-D", "15-15-15" and "6.5" stay whole.
+_WORD = regex.compile(rf"(?P<run>{_NO_SPACES}+)|{_CHARACTER}+(?:[.,'’\-/]{_CHARACTER}+)*", regex.V1)
+_PART = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 # Our own list: the usual ones throw away "no" and "not", which turn advice round.
 STOP_WORDS = frozenset(
     """a an and are as at be been being but by can could did do does for from had has have how i if in into is it its me my of
@@ -34,9 +36,8 @@ def words(text: str) -> list[str]:
     """Return the index words of a text, in order: lower case, English stems, codes and numbers kept whole and in parts."""
     found: list[str] = []
     for match in _WORD.finditer(text.lower()):
-        whole = match.group().rstrip("%")
-        run = _NO_SPACES.search(whole)
-        if run:
+        whole = match.group()
+        if match["run"]:
             found.extend(_pieces(whole))
             continue
         parts = _PART.findall(whole)
@@ -46,14 +47,8 @@ def words(text: str) -> list[str]:
     return found
 
 
-def _pieces(text: str) -> Iterable[str]:
-    for part in _PART.findall(text):
-        if not _NO_SPACES.search(part):
-            yield _stem(part)
-        elif len(part) == 1:
-            yield part
-        else:
-            yield from (part[start : start + 2] for start in range(len(part) - 1))
+def _pieces(run: str) -> list[str]:
+    return [run[start : start + 2] for start in range(max(len(run) - 1, 1))]
 
 
 _stemmer = threading.local()  # Snowball stemmers keep state and may not be shared by threads

@@ -26,7 +26,8 @@ class Details:
 
     def question(self, text: str) -> Question:
         """Return a question with these details."""
-        return Question(text=text, crop=self.crop, place=self.place, stage=self.stage, language=self.language)
+        crop, place, stage = (value and whole(value) for value in (self.crop, self.place, self.stage))
+        return Question(text=whole(text), crop=crop, place=place, stage=stage, language=self.language)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,11 @@ class Line:
         """Return the question; `otherwise` holds details for lines that do not say them."""
         said = {key: value for key, value in asdict(self.details).items() if value is not None}
         return replace(replace(otherwise, **said).question(self.question), id=str(self.id))
+
+
+def whole(text: str) -> str:
+    """Return the text with "?" for half characters (lone surrogates, from broken bytes or escapes): no model can read those."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def read(source: str) -> Iterator[Line | BadInput]:

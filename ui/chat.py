@@ -140,7 +140,7 @@ def _choices(last: Answer) -> None:
         names = [field.crop_name(crop) for crop in field.COMMON_CROPS]
     elif "part" in last.missing:
         names = [word(f"part_{part}") for part in PARTS]
-    with st.container(horizontal=True, key="choices"):
+    with st.container(horizontal=True, key="choices", gap="xsmall"):
         for name in names:
             _asking_button(name, key=f"choice-{last.id}-{name}")
 

@@ -12,6 +12,7 @@ import typer
 from agri_llm.errors import AgriError, BadInput, StoreUnavailable
 
 if TYPE_CHECKING:
+    from agri_llm.assistant import Assistant
     from agri_llm.settings import Settings
     from ui.batches import Details
     from ui.finding import Wanted
@@ -45,7 +46,7 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Answer a question, or a file of questions, from the documents in the index."""
-    from ui import quiet, rendering, wiring
+    from ui import indexing, quiet, rendering
     from ui.batches import Details
 
     _one_of(question, batch)
@@ -57,14 +58,15 @@ def ask(
         if batch is not None:
             _ask_all(batch, details, out)
         else:
-            answer = wiring.assistant().answer(details.question(question or ""))
+            with indexing.progress("Looking for an answer"):
+                answer = _assistant().answer(details.question(question or ""))
             _say(rendering.one_line(answer.to_json()) if as_json else rendering.answer_text(answer), out)
 
 
 def _ask_all(source: str, details: Details, out: TextIO) -> None:
-    from ui import batches, rendering, wiring
+    from ui import batches, rendering
 
-    assistant, bad = wiring.assistant(), 0
+    assistant, bad = _assistant(), 0
     for line in batches.read(source):
         if isinstance(line, BadInput):
             bad += _tell(line)
@@ -167,16 +169,17 @@ def serve(
     """Prepare everything and serve the web page until Ctrl-C."""
     from ui import indexing, serving, wiring
 
-    chosen = _start(port=port)
-    wiring.visitor_secret()
-    host = serving.checked_address(address, chosen.port)
-    try:
-        wiring.store().migrate()
-    except StoreUnavailable as error:  # people still get answers, only nothing is saved
-        _tell(error)
-    indexing.prepare()
-    _say(f"Open http://localhost:{chosen.port} in your browser; Ctrl-C stops.", sys.stdout)
-    serving.run(host, chosen.port)
+    with serving.until_stopped():
+        chosen = _start(port=port)
+        wiring.visitor_secret()
+        host = serving.checked_address(address, chosen.port)
+        try:
+            wiring.store().migrate()
+        except StoreUnavailable as error:  # people still get answers, only nothing is saved
+            _tell(error)
+        indexing.prepare()
+        _say(f"Open http://localhost:{chosen.port} in your browser; Ctrl-C stops.", sys.stdout)
+        serving.run(host, chosen.port)
 
 
 @app.command()
@@ -239,7 +242,7 @@ def _start(index: Path | None = None, port: int | None = None) -> Settings:
     quiet.hush(chosen)
     changed = origins.changed(given)
     if changed:
-        print(changed, file=sys.stderr)
+        print(f"Settings: {changed}", file=sys.stderr)
     return chosen
 
 
@@ -253,6 +256,14 @@ def _open(index: Path | None) -> Settings:
     else:
         wiring.knowledge_base()
     return chosen
+
+
+def _assistant() -> Assistant:
+    """Return the assistant with its embedder loaded, so that the times in an answer are those of answering."""
+    from ui import wiring
+
+    wiring.embedder().questions(["ready"])
+    return wiring.assistant()
 
 
 def _say(text: str, out: TextIO) -> None:

@@ -44,7 +44,11 @@ def current(owner: str) -> Conversation:
     talk: Conversation = st.session_state.setdefault("conversation", Conversation())
     wanted = st.query_params.get(ADDRESS)
     if wanted != talk.address:
-        talk = open_one(owner, wanted) if wanted else begin()
+        if wanted:
+            open_one(owner, wanted)
+        else:
+            begin()
+        talk = st.session_state["conversation"]
         talk.address = wanted
     if talk.id != talk.address and not talk.missing:
         if talk.id is None:
@@ -55,21 +59,22 @@ def current(owner: str) -> Conversation:
     return talk
 
 
-def begin() -> Conversation:
+def begin() -> None:
     """Put a new, empty conversation on the page."""
-    return _put(Conversation())
+    _put(Conversation())
 
 
-def open_one(owner: str, conversation_id: str) -> Conversation:
+def open_one(owner: str, conversation_id: str) -> None:
     """Put a stored conversation on the page; one that is not the owner's, or is gone, is called missing."""
     try:
         turns = wiring.store().turns(owner, conversation_id)
     except NotYours:
-        return _put(Conversation(missing=True))
+        _put(Conversation(missing=True))
     except StoreUnavailable:
         nothing_is_saved(True)
-        return _put(Conversation(missing=True))
-    return _put(Conversation(id=conversation_id, turns=turns))
+        _put(Conversation(missing=True))
+    else:
+        _put(Conversation(id=conversation_id, turns=turns))
 
 
 def keep(owner: str, talk: Conversation, answer: Answer) -> None:
@@ -115,8 +120,7 @@ def is_nothing_saved() -> bool:
     return bool(st.session_state.get("nothing_is_saved", False))
 
 
-def _put(talk: Conversation) -> Conversation:
+def _put(talk: Conversation) -> None:
     before: Conversation | None = st.session_state.get("conversation")
     talk.address = before.address if before else None
     st.session_state["conversation"] = talk
-    return talk

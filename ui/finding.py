@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from agri_llm.errors import BadInput
-from ui.batches import Line
+from ui.batches import Line, whole
 
 if TYPE_CHECKING:
     from agri_llm.records import Hit
@@ -32,7 +32,7 @@ def search(base: KnowledgeBase, queries: list[str], wanted: Wanted) -> list[list
     from knowledge_base.terms import Glossary
 
     crop = (Glossary.load().crops(wanted.crop) or (wanted.crop.lower(),)) if wanted.crop else None
-    return base.search_all(queries, wanted.k, crop=crop, region=wanted.region, language=wanted.language)
+    return base.search_all(list(map(whole, queries)), wanted.k, crop=crop, region=wanted.region, language=wanted.language)
 
 
 def search_batch(

@@ -79,11 +79,10 @@ def _row(owner: str, talk: Conversation, summary: ConversationSummary) -> None:
             args=(owner, summary.id),
         )
         if st.button(
-            "",
+            word("delete_this", title=plain(summary.title)),  # for screen readers; the eye sees the bin alone
             icon=":material/delete:",
             key=f"delete-{summary.id}",
             type="tertiary",
-            help=word("delete_this", title=plain(summary.title)),
         ):
             _confirm(owner, talk, summary)
 
@@ -95,8 +94,14 @@ def _confirm(owner: str, talk: Conversation, summary: ConversationSummary) -> No
         with st.container(horizontal=True, horizontal_alignment="right"):
             if st.button(word("cancel"), key="delete-no"):
                 st.rerun()
-            if st.button(word("delete"), key="delete-yes", type="primary", icon=":material/delete:"):
-                conversations.delete(owner, talk, summary.id)
+            if st.button(
+                word("delete"),
+                key="delete-yes",
+                type="primary",
+                icon=":material/delete:",
+                on_click=conversations.delete,
+                args=(owner, talk, summary.id),
+            ):
                 st.rerun()
 
     confirmation()

@@ -53,7 +53,7 @@ def _text(renderer: RendererHTML, tokens: list[Token], at: int, options: object,
 
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("zero").enable(["list", "emphasis"])
-    parser.add_render_rule("text", _text)  # type: ignore[arg-type]
+    parser.add_render_rule("text", _text)
     return parser
 
 

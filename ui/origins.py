@@ -35,9 +35,10 @@ def every_setting(given: Mapping[str, object] | None = None) -> list[Setting]:
 
 def changed(given: Mapping[str, object] | None = None) -> str:
     """Return one line with the settings that are not the defaults; empty when there are none."""
-    told = [f"{setting.name}={setting.value} ({setting.origin})" for setting in every_setting(given)]
-    told = [line for line in told if not line.endswith(" (default)")]
-    return f"Settings: {', '.join(told)}" if told else ""
+    told = [
+        f"{setting.name}={setting.value} ({setting.origin})" for setting in every_setting(given) if setting.origin != "default"
+    ]
+    return ", ".join(told)
 
 
 def unknown_variables() -> list[str]:

@@ -26,10 +26,13 @@ def counted(number: int, noun: str) -> str:
 
 
 def answer_text(answer: Answer) -> str:
-    """Return the answer, then its numbered sources: title, page, organisation or address, and the words it rests on."""
+    """Return the answer, then its sources: a document with its origin, and below it the words that each number rests on."""
     if not answer.citations:
         return answer.text
-    return "\n".join([answer.text, "", "Sources", *map(_source, answer.citations)])
+    cited: dict[str, list[Citation]] = {}
+    for citation in answer.citations:
+        cited.setdefault(citation.passage.document_id, []).append(citation)
+    return "\n".join([answer.text, "", "Sources", *map(_source, cited.values())])
 
 
 def hits_json(hits: Sequence[Hit]) -> list[dict[str, Any]]:
@@ -76,16 +79,19 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _source(citation: Citation) -> str:
-    passage = citation.passage
-    whence = [*passage.sources, *([passage.url] if passage.url else [])]
-    lines = [f"[{citation.number}] {_place(passage.title, passage.heading, passage.page)}"]
-    lines += [_indented("; ".join(whence))] if whence else []
-    return "\n".join([*lines, _indented(f"“{citation.quote}”")])
+def _source(citations: Sequence[Citation]) -> str:
+    """Return one document and the citations that rest on it."""
+    document = citations[0].passage
+    whence = [*document.sources, *([document.url] if document.url else [])]
+    lines = [document.title, *map(_indented, whence)]
+    for citation in citations:
+        place = _place("", citation.passage.heading, citation.passage.page)
+        lines.append(f"[{citation.number}] {place}{': ' if place else ''}“{' '.join(citation.quote.split())}”")
+    return "\n".join(lines)
 
 
 def _place(title: str, heading: str, page: int | None) -> str:
-    return title + (f", {heading}" if heading else "") + (f", page {page}" if page else "")
+    return ", ".join(part for part in (title, heading, f"page {page}" if page else "") if part)
 
 
 def _indented(text: str) -> str:

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -30,8 +31,19 @@ def checked_address(address: str | None, port: int) -> str:
     return host
 
 
+@contextlib.contextmanager
+def until_stopped() -> Iterator[None]:
+    """Let Ctrl-C and a request to stop (SIGTERM) end the program with status 0 and without a word."""
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def run(address: str, port: int) -> None:
-    """Serve the page until Ctrl-C or a request to stop (SIGTERM); both end it in order, and the process with status 0."""
+    """Serve the page until the program is asked to stop; visitors' requests under way are finished first."""
     from click.exceptions import Abort
     from streamlit.web import cli as streamlit
 
@@ -41,9 +53,8 @@ def run(address: str, port: int) -> None:
         "server.headless": "true",
         "logger.hideWelcomeMessage": "true",
     }
-    signal.signal(signal.SIGTERM, _leave)
-    # Streamlit's server stops in order, then raises the signal again to end the program as the signal would.
-    with contextlib.suppress(KeyboardInterrupt, Abort):
+    # The server stops in order, then raises the signal again to end the program as the signal would; click makes it Abort.
+    with contextlib.suppress(Abort):
         streamlit.main(["run", str(PAGE), *(f"--{name}={value}" for name, value in options.items())], standalone_mode=False)
 
 

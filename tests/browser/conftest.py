@@ -21,8 +21,8 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from running_app import ROOT, RunningApp, missing
 
-ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     "--headless",
@@ -39,30 +39,6 @@ PAYLOAD = (
     "<script>window.hacked=1</script><img src=x onerror=window.hacked=1> ![p](https://evil.example/p.png)"
     " [l](javascript:window.hacked=1) $\\href{javascript:window.hacked=1}{x}$ :material/delete:"
 )
-
-
-def _missing(sentence: str) -> None:
-    """Without a browser these tests cannot run: a sentence on a laptop, a failure where it was promised."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(sentence)
-    pytest.skip(sentence)
-
-
-@dataclass
-class RunningApp:
-    """A server with its data folder; `log` is what it printed."""
-
-    url: str
-    home: Path
-    process: subprocess.Popen[bytes]
-
-    @property
-    def database(self) -> str:
-        return f"sqlite:///{self.home / 'agri.sqlite3'}"
-
-    @property
-    def log(self) -> str:
-        return (self.home / "log").read_text(encoding="utf-8")
 
 
 @dataclass
@@ -206,9 +182,9 @@ def browser() -> Iterator[Any]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        _missing("Playwright is not installed: run `make setup` to test the page in a browser.")
+        missing("Playwright is not installed: run `make setup` to test the page in a browser.")
     if not CHROMIUM.exists():
-        _missing(f"{CHROMIUM} is missing: install Debian's chromium to test the page in a browser.")
+        missing(f"{CHROMIUM} is missing: install Debian's chromium to test the page in a browser.")
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield running

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from conftest import RunningApp
+from running_app import ROOT, RunningApp, missing
 
 from agri_llm.store import Store
 
-pytest.importorskip("playwright", reason="Playwright is not installed: run `make setup` to test the page in a browser.")
-from playwright.sync_api import Page, expect
+try:
+    from playwright.sync_api import Page, expect
+except ImportError:
+    missing("Playwright is not installed: run `make setup` to test the page in a browser.")
 
 expect.set_options(timeout=20_000)
 Open = Callable[..., Page]
@@ -141,7 +147,7 @@ def test_earlier_conversations_are_found_opened_and_deleted(app: RunningApp, vis
     expect(rows).to_have_count(1)
     rows.first.get_by_role("button").click()
     expect(page.locator(".agri-question")).to_have_text("What is early blight of tomato?")
-    page.locator(".st-key-history [class*=st-key-delete-] button").click()
+    page.get_by_role("button", name="Delete: What is early blight").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.locator(".agri-question")).to_have_count(0)
     expect(page.get_by_text("Nothing found.")).to_be_visible()
@@ -265,6 +271,15 @@ def test_every_reply_is_protected_and_healthy(app: RunningApp, visitor: Open) ->
     assert cookie["sameSite"] == "Lax"
 
 
+def test_the_server_does_not_start_with_options_that_show_internals(tmp_path: Path) -> None:
+    environment = os.environ | {"AGRI_HOME": str(tmp_path), "STREAMLIT_CLIENT_SHOW_ERROR_DETAILS": "full"}
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "ui" / "asgi.py"), "--server.port", "0"]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 1
+    assert "showErrorDetails is 'full'" in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
 def owner_of(page: Page) -> str:
     """The visitor's key, the signed part of the cookie."""
     (cookie,) = (cookie for cookie in page.context.cookies() if cookie["name"] == "agri_visitor")
@@ -287,7 +302,8 @@ def fits(page: Page) -> bool:
 def tab_to(page: Page, words: str) -> None:
     for _ in range(40):
         page.keyboard.press("Tab")
-        if words in str(page.evaluate("document.activeElement.innerText")):
+        focused = page.locator(":is(button, summary, a):focus")
+        if focused.count() and words in focused.inner_text():
             return
     pytest.fail(f"{words!r} cannot be reached with the Tab key")
 

@@ -126,11 +126,8 @@ def test_every_target_that_is_named_somewhere_exists(name: str) -> None:
 
 
 def test_targets_are_found_where_they_are_named() -> None:
-    assert named_in("Use `make bake` and\nmake sure.\n\n    A=1 make fry\n\n```sh\nmake tea\n```\n", markdown=True) == {
-        "bake",
-        "fry",
-        "tea",
-    }
+    page = "Use `make bake` and\nmake sure.\n\n    A=1 make fry\n\n```sh\nmake tea\n```\n"
+    assert named_in(page, markdown=True) == {"bake", "fry", "tea"}
     assert named_in("# make nothing\nRUN cd x && make A=1 bake", markdown=False) == {"bake"}
 
 
@@ -190,7 +187,13 @@ def make(folder: Path, *arguments: str) -> str:
     ours = re.compile("MAKE|MFLAGS|EXTRAS|GPU|TORCH_INDEX|PYTHON$")
     environment = {name: value for name, value in os.environ.items() if not ours.match(name)}
     run = subprocess.run(
-        ["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+        ["make", "PYTHON=python3", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     return run.stdout + run.stderr
 

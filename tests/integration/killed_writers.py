@@ -1,0 +1,168 @@
+"""Kills writers of an index folder at every step and at random moments, and looks at what a reader finds afterwards.
+
+Run by test_folder.py as a program of its own: it has one thread and no model, so it may fork. Prints JSON.
+
+    python killed_writers.py FOLDER VECTORS_FILE steps|halves|random
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agri_llm.records import Passage
+from knowledge_base import builder
+from knowledge_base.embedding import Embedder
+from knowledge_base.index import KnowledgeBase, load_view
+
+KILLED = 99
+STEPS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"}
+HALVES = ("passages.jsonl", "manifest.json.new", "CURRENT.new")
+
+
+def passages(version: str) -> list[Passage]:
+    texts = [f"This is the {version} text on rust.", "Wheat rust is orange.", f"Spray as the {version} label says."]
+    return [Passage(id=f"rust#{row}", document_id="rust", title="Rust", text=text) for row, text in enumerate(texts)]
+
+
+def known_vectors(file: Path) -> builder.Known:
+    arrays = np.load(file, allow_pickle=False)
+    keys = {name.rpartition("-")[0] for name in arrays.files}
+    return {key: (arrays[f"{key}-windows"], arrays[f"{key}-sentences"]) for key in keys}
+
+
+class Writers:
+    """Starts writers of one folder in processes of their own, and reads the folder."""
+
+    def __init__(self, folder: Path, known: builder.Known) -> None:
+        self.folder, self.known = folder, known
+        self.embedder = Embedder()
+        self.embedder.__dict__["dimension"] = 384  # else asking for it would load the model
+
+    def write(self, version: str) -> None:
+        builder.build(self.folder, passages(version), self.embedder, known=self.known)
+
+    def read(self) -> str:
+        """Open the index as a reader does: "old" or "new", and an error for anything else."""
+        found = list(load_view(self.folder, self.embedder).passages)
+        return {str(passages(version)): version for version in ("old", "new")}[str(found)]
+
+    def versions(self) -> int:
+        return len(list(self.folder.glob("version-*")))
+
+    def in_child(self, work: Callable[[], object]) -> int:
+        """Run `work` in a child process and return the child's id."""
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                work()
+                status = 0
+            finally:
+                os._exit(status)
+        return child
+
+
+def ended(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def dying_at(number: int, note: Callable[[str], object]) -> None:
+    """From now on, this process ends right before its `number`-th step on files that are written."""
+    steps = 0
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal steps
+        if event not in STEPS or event == "open" and "version-" not in str(arguments[0]) and "CURRENT" not in str(arguments[0]):
+            return
+        steps += 1
+        if steps == number:
+            note(f"{event} {Path(str(arguments[0])).name}")
+            os._exit(KILLED)
+
+    sys.addaudithook(hook)
+
+
+def kill_at_steps(writers: Writers) -> list[dict[str, object]]:
+    deaths: list[dict[str, object]] = []
+    while True:
+        writers.write("old")
+        reading, writing = os.pipe()
+
+        def work(number: int = len(deaths) + 1, pipe: int = writing) -> None:
+            dying_at(number, lambda step: os.write(pipe, step.encode()))
+            writers.write("new")
+
+        child = writers.in_child(work)
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            step = pipe.read()
+        status = ended(child)
+        if status != KILLED:
+            assert status == 0, status
+            return deaths
+        found, left = writers.read(), writers.versions()
+        deaths.append({"step": step, "found": found, "versions": left})
+
+
+def kill_in_halves(writers: Writers) -> list[dict[str, object]]:
+    """Writers that die in the middle of a file: half of its text is there."""
+    deaths: list[dict[str, object]] = []
+    whole = Path.write_text
+    for name in HALVES:
+        writers.write("old")
+
+        def work(name: str = name) -> None:
+            def half(path: Path, text: str, **options: Any) -> int:
+                if path.name != name:
+                    return whole(path, text, **options)
+                whole(path, text[: len(text) // 2], **options)
+                os._exit(KILLED)
+
+            Path.write_text = half  # type: ignore[assignment,method-assign]
+            writers.write("new")
+
+        assert ended(writers.in_child(work)) == KILLED
+        deaths.append({"step": name, "found": writers.read(), "versions": writers.versions()})
+    return deaths
+
+
+def kill_at_random(writers: Writers, kills: int = 12) -> dict[str, Any]:
+    """SIGKILL during endless rebuilding, while a reader opens the index again and again."""
+    writers.write("old")
+    base = KnowledgeBase(writers.folder, writers.embedder)
+    after: list[str] = []
+    during: Counter[str] = Counter()
+
+    def rebuild() -> None:
+        while True:
+            writers.write("new")
+            writers.write("old")
+
+    for _ in range(kills):
+        child = writers.in_child(rebuild)
+        until = time.monotonic() + random.uniform(0.02, 0.4)
+        while time.monotonic() < until:
+            during[writers.read()] += 1
+            assert len(base.view.passages) == 3
+        os.kill(child, signal.SIGKILL)
+        assert ended(child) == -signal.SIGKILL
+        after.append(writers.read())
+    writers.write("new")
+    return {"after": after, "during": during, "versions": writers.versions(), "last": writers.read()}
+
+
+if __name__ == "__main__":
+    folder, vectors, how = sys.argv[1:]
+    kill: dict[str, Callable[[Writers], object]] = {"steps": kill_at_steps, "halves": kill_in_halves, "random": kill_at_random}
+    print(json.dumps(kill[how](Writers(Path(folder), known_vectors(Path(vectors))))))  # noqa: T201

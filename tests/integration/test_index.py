@@ -1,0 +1,387 @@
+"""An index is built, searched by words and by meaning, filtered, added to and reduced, with the real parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agri_llm.errors import BadInput, IndexMissing, KnowledgeError
+from agri_llm.records import Hit, Passage
+from agri_llm.sentences import split
+from knowledge_base import builder, shipped
+from knowledge_base.embedding import Embedder, Vectors
+from knowledge_base.index import MEANING_WEIGHT, SENTENCE_SHARE, KnowledgeBase, load_view
+from knowledge_base.words import words
+
+
+def passage(document: str, text: str, number: int = 1, **details: Any) -> Passage:
+    details.setdefault("title", document.replace("-", " ").capitalize())
+    return Passage(id=f"{document}#{number}", document_id=document, text=text, **details)
+
+
+PASSAGES = (
+    passage("fall-armyworm", "Larvae chew the whorl leaves of maize after dark.\nLook for fresh frass.", crop=("maize",)),
+    passage("coragen-label", "Coragen 18.5 SC: 60 ml/ha in 500 l of water.", crop=("maize", "rice"), region=("india",)),
+    passage("ampligo-label", "Ampligo 150 ZC: 200 ml/ha in 500 l of water.", crop=("maize",), region=("kenya", "uganda")),
+    passage("late-blight", "Dark wet spots spread on leaves in cool rain. Destroy the tops before harvest.", crop=("potato",)),
+    passage(
+        "wheat-rust", "Orange pustules break through the leaf. Sow resistant varieties.", crop=("wheat",), region=("world",)
+    ),
+    passage("npk", "Top-dress with NPK 15-15-15 three weeks after planting.", crop=("any",), region=("nigeria",)),
+    passage("soil-test", "Take soil from twenty places of the field and mix it well. Send half a kilogram to the laboratory."),
+    passage(
+        "weeds", "Apply 2,4-D amine 720 g/l when weeds have four leaves. Do not spray near cotton.", crop=("wheat", "maize")
+    ),
+    passage("weevil", "Dry the grain to 13% before storing it.\n\n- Use airtight bags.\n- Clean the store.", crop=("maize",)),
+    passage("dhan", "धान की फसल में तना छेदक कीट से बचाव करें।", crop=("rice",), region=("india",), language="hi"),
+    passage("shuidao", "稻瘟病在低温多雨时发生严重。使用三环唑防治。", crop=("rice",), region=("china",), language="zh"),
+    passage("goats", "Give goats clean water every day. Trim the hooves twice a year.", region=("kenya",)),
+)
+QUERIES = (
+    "caterpillars eat my corn at night",
+    "Coragen dose per hectare",
+    "2,4-D",
+    "धान में कीट",
+    "稻瘟病怎么防治",
+    "qwxyz vbnmk",
+    "how much NPK 15-15-15",
+)
+
+
+class CountingEmbedder(Embedder):
+    """The embedded model, which remembers what it was given; `meanwhile` runs in the middle of its work."""
+
+    def __init__(self, loaded: Embedder, meanwhile: Callable[[], object] = lambda: None) -> None:
+        super().__init__()
+        self.__dict__["_model"] = loaded._model
+        self.meanwhile = meanwhile
+        self.seen: list[str] = []
+
+    def pieces(self, texts: Sequence[str], progress: builder.Progress | None = None) -> Vectors:
+        self.seen.extend(texts)
+        self.meanwhile()
+        return super().pieces(texts, progress)
+
+
+@pytest.fixture(scope="module")
+def base(embedder: Embedder, tmp_path_factory: pytest.TempPathFactory) -> KnowledgeBase:
+    folder = tmp_path_factory.mktemp("index")
+    builder.build(folder, PASSAGES, embedder)
+    return KnowledgeBase(folder, embedder)
+
+
+@pytest.fixture
+def index(embedder: Embedder, tmp_path: Path) -> Path:
+    """A small index that a test may change."""
+    builder.build(tmp_path / "index", PASSAGES[:4], embedder)
+    return tmp_path / "index"
+
+
+def found(hits: Sequence[Hit]) -> list[str]:
+    return [hit.passage.document_id for hit in hits]
+
+
+def documents(folder: Path, embedder: Embedder) -> set[str]:
+    return {passage.document_id for passage in load_view(folder, embedder).passages}
+
+
+@pytest.mark.parametrize(
+    ("query", "document"),
+    [
+        ("Coragen dose", "coragen-label"),
+        ("AMPLIGO 150 ZC", "ampligo-label"),
+        ("2,4-D amine", "weeds"),
+        ("15-15-15", "npk"),
+        ("तना छेदक", "dhan"),
+        ("三环唑", "shuidao"),
+    ],
+)
+def test_product_names_and_codes_are_found_by_their_words(base: KnowledgeBase, query: str, document: str) -> None:
+    best = base.search(query)[0]
+    assert best.passage.document_id == document
+    assert best.words > 0
+
+
+@pytest.mark.parametrize(
+    ("query", "document"),
+    [
+        ("caterpillars eat my corn at night", "fall-armyworm"),
+        ("insects in my barn spoil stored cereals", "weevil"),
+        ("caring for livestock", "goats"),
+    ],
+)
+def test_paraphrases_without_a_common_word_are_found_by_meaning(base: KnowledgeBase, query: str, document: str) -> None:
+    (target,) = (passage for passage in PASSAGES if passage.document_id == document)
+    assert not set(words(query)) & set(words(f"{target.title} {target.text}")) - {"store"}
+    assert found(base.search(query))[0] == document
+
+
+def test_a_hit_carries_the_passage_word_for_word_and_both_halves_of_its_score(base: KnowledgeBase) -> None:
+    for query in QUERIES:
+        for hit in base.search(query):
+            assert hit.passage in PASSAGES
+            assert 0 < hit.score <= 1
+            assert 0 <= hit.words < 1
+            assert 0 <= hit.meaning <= 1 + 1e-6
+            assert hit.score == pytest.approx(MEANING_WEIGHT * hit.meaning + (1 - MEANING_WEIGHT) * hit.words, abs=1e-6)
+
+
+def test_a_hit_has_the_cosine_of_every_sentence_of_its_passage(base: KnowledgeBase, embedder: Embedder) -> None:
+    query = "when do I destroy potato tops"
+    (vector,) = embedder.questions([query])
+    for hit in base.search(query, len(PASSAGES)):
+        sentences = [span.text for span in split(hit.passage.text)]
+        np.testing.assert_allclose(hit.sentences, embedder.pieces(sentences) @ vector, atol=2e-3)
+        (window,) = embedder.pieces([f"{hit.passage.title}. {hit.passage.text}"])
+        meaning = SENTENCE_SHARE * max(0, *hit.sentences) + (1 - SENTENCE_SHARE) * max(0, window @ vector)
+        assert hit.meaning == pytest.approx(meaning, abs=1e-4)
+
+
+def test_the_weight_of_meaning_goes_from_words_alone_to_meaning_alone(base: KnowledgeBase, embedder: Embedder) -> None:
+    by_words = KnowledgeBase(base.folder, embedder, meaning_weight=0).search("Coragen dose")
+    assert found(by_words) == ["coragen-label"]  # what shares no word is not returned
+    assert by_words[0].score == by_words[0].words
+    by_meaning = KnowledgeBase(base.folder, embedder, meaning_weight=1).search("caterpillars eat my corn at night")
+    assert by_meaning[0].score == by_meaning[0].meaning
+
+
+def test_hits_come_best_first_and_the_same_every_time(base: KnowledgeBase) -> None:
+    for query in QUERIES:
+        hits = base.search(query)
+        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+        assert hits == base.search(query)
+
+
+def test_many_queries_at_once_give_what_each_gives_alone(base: KnowledgeBase) -> None:
+    together = base.search_all([*QUERIES, ""], 5, crop="maize")
+    alone = [base.search(query, 5, crop="maize") for query in [*QUERIES, ""]]
+    assert [found(hits) for hits in together] == [found(hits) for hits in alone]
+    for left, right in zip(together, alone, strict=True):
+        assert [hit.score for hit in left] == pytest.approx([hit.score for hit in right], abs=1e-5)
+    assert base.search_all([]) == []
+
+
+def test_asking_for_more_than_there_is_gives_each_passage_at_most_once(base: KnowledgeBase) -> None:
+    hits = base.search("spray leaves of maize in the field", 10_000)
+    assert len(hits) <= len(PASSAGES)
+    assert len(set(found(hits))) == len(hits) > 6
+    assert base.search("spray leaves of maize in the field", 3) == hits[:3]
+
+
+def test_less_than_one_passage_cannot_be_asked_for(base: KnowledgeBase) -> None:
+    with pytest.raises(BadInput, match="k is 0"):
+        base.search("rust", 0)
+
+
+@pytest.mark.parametrize("query", ["", " \n\t"])
+def test_an_empty_query_finds_nothing(base: KnowledgeBase, query: str) -> None:
+    assert base.search(query) == []
+
+
+@pytest.mark.parametrize("query", ["qwxyz vbnmk", "what is it about?", "?!"])
+def test_a_query_without_a_known_word_gets_no_points_for_words(base: KnowledgeBase, query: str) -> None:
+    assert {hit.words for hit in base.search(query)} <= {0.0}
+
+
+def passes(passage: Passage, crop: Collection[str], region: str | None, language: str | None) -> bool:
+    """The filter as a person would apply it, one passage after the other."""
+    right_crop = not crop or not passage.crop or "any" in passage.crop or any(name in passage.crop for name in crop)
+    right_region = region is None or passage.region == () or "world" in passage.region or region in passage.region
+    return right_crop and right_region and language in (None, passage.language)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    query=st.sampled_from(QUERIES),
+    k=st.integers(1, 15),
+    crop=st.lists(st.sampled_from(["maize", "rice", "wheat", "potato", "okra", "any"]), max_size=3),
+    region=st.sampled_from([None, "india", "kenya", "china", "peru"]),
+    language=st.sampled_from([None, "en", "hi", "zh", "sw"]),
+)
+def test_a_filter_gives_what_is_left_of_the_whole_list(
+    base: KnowledgeBase, query: str, k: int, crop: list[str], region: str | None, language: str | None
+) -> None:
+    every = base.search(query, len(PASSAGES))
+    expected = [hit for hit in every if passes(hit.passage, crop, region, language)][:k]
+    assert base.search(query, k, crop=crop, region=region, language=language) == expected
+    if len(crop) == 1:
+        assert base.search(query, k, crop=crop[0], region=region, language=language) == expected
+
+
+def test_passages_for_any_crop_and_without_a_crop_pass_every_crop_filter(base: KnowledgeBase) -> None:
+    hits = found(base.search("field soil planting water", 20, crop="okra"))
+    assert {"npk", "soil-test"} <= set(hits) <= {"npk", "soil-test", "goats"}
+
+
+def test_a_filter_that_lets_nothing_through_finds_nothing(base: KnowledgeBase) -> None:
+    assert base.search_all(["rust", "blight"], language="sw") == [[], []]
+
+
+def test_a_filter_reaches_passages_that_would_not_be_among_the_candidates(embedder: Embedder, tmp_path: Path) -> None:
+    near = [passage("rust", f"Wheat rust on plot {number}.", number, crop=("wheat",)) for number in range(130)]
+    far = passage("okra", "Pick okra pods young.", crop=("okra",))
+    builder.build(tmp_path, [*near, far], embedder)
+    base = KnowledgeBase(tmp_path, embedder)
+    assert "okra" not in found(base.search("wheat rust on a plot", 50))
+    (hit,) = base.search("wheat rust on a plot", 50, crop="okra")
+    assert hit.passage == far
+    assert len(base.search("wheat rust on a plot", 131)) >= 130
+
+
+def test_a_fact_at_the_end_of_a_passage_of_600_words_is_found(embedder: Embedder, tmp_path: Path) -> None:
+    filler = "Dry the grain on a clean sheet in the sun and turn it with a rake every two hours " * 37
+    long = passage("drying", f"{filler} and the wasp Teretrius is released against the larger grain borer")
+    assert len(long.text.split()) > 600
+    assert len(split(long.text)) == 1  # so that only the overlapping pieces can hold its end
+    builder.build(tmp_path, [*PASSAGES, long], embedder)
+    hit = KnowledgeBase(tmp_path, embedder, meaning_weight=1).search("biological control of borers with wasps")[0]
+    assert hit.passage == long
+    whole = KnowledgeBase(tmp_path, embedder).search("Teretrius wasp")[0]
+    assert whole.passage == long
+
+
+def test_a_passage_without_sentences_can_be_indexed_and_found(embedder: Embedder, tmp_path: Path) -> None:
+    builder.build(tmp_path, [passage("picture", "", title="Photo of a locust"), PASSAGES[0]], embedder)
+    hit = KnowledgeBase(tmp_path, embedder).search("locust")[0]
+    assert hit.passage.document_id == "picture"
+    assert hit.sentences == ()
+
+
+def test_an_index_of_nothing_is_refused_and_leaves_no_folder(embedder: Embedder, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="not one passage"):
+        builder.build(tmp_path / "index", [], embedder)
+    assert not (tmp_path / "index").exists()
+
+
+def test_two_passages_with_one_id_are_refused(embedder: Embedder, index: Path) -> None:
+    twin = replace(PASSAGES[1], id=PASSAGES[0].id)
+    with pytest.raises(BadInput, match="Two passages have the same id"):
+        builder.build(index, [PASSAGES[0], twin], embedder)
+    with pytest.raises(BadInput, match="Two passages have the same id"):
+        builder.add(index, [twin], embedder)
+    assert load_view(index, embedder).passages == PASSAGES[:4]
+
+
+def test_adding_replaces_a_document_of_the_same_id_and_keeps_the_others(embedder: Embedder, index: Path) -> None:
+    new = [passage("late-blight", "Spray mancozeb before the rain.", 7), passage("goats", "Milk goats twice a day.")]
+    builder.add(index, new, embedder)
+    assert load_view(index, embedder).passages == (*PASSAGES[:3], *new)
+    base = KnowledgeBase(index, embedder)
+    assert base.search("mancozeb before rain")[0].passage == new[0]
+    assert PASSAGES[3] not in [hit.passage for hit in base.search("dark wet spots on leaves in cool rain")]
+
+
+def test_removing_takes_a_document_out_and_says_how_many_passages_went(embedder: Embedder, index: Path) -> None:
+    builder.add(index, [passage("goats", "Milk goats.", 1), passage("goats", "Trim the hooves.", 2)], embedder)
+    assert builder.remove(index, ["goats", "late-blight"], embedder) == 3
+    assert load_view(index, embedder).passages == PASSAGES[:3]
+    assert "goats" not in found(KnowledgeBase(index, embedder).search("milk goats hooves"))
+
+
+def test_an_unknown_document_is_not_removed_and_nothing_else_is_either(embedder: Embedder, index: Path) -> None:
+    before = load_view(index, embedder)
+    with pytest.raises(BadInput, match="no document 'gaots': nothing was removed"):
+        builder.remove(index, ["late-blight", "gaots"], embedder)
+    after = load_view(index, embedder)
+    assert (after.version, after.hash, after.passages) == (before.version, before.hash, before.passages)
+
+
+def test_the_last_document_cannot_be_removed(embedder: Embedder, index: Path) -> None:
+    with pytest.raises(BadInput, match="not one passage"):
+        builder.remove(index, [passage.document_id for passage in PASSAGES[:4]], embedder)
+    assert load_view(index, embedder).passages == PASSAGES[:4]
+
+
+def test_adding_to_or_removing_from_no_index_is_refused_and_makes_no_folder(embedder: Embedder, tmp_path: Path) -> None:
+    with pytest.raises(IndexMissing, match="There is no index in"):
+        builder.add(tmp_path / "none", PASSAGES[:1], embedder)
+    with pytest.raises(IndexMissing, match="There is no index in"):
+        builder.remove(tmp_path / "none", ["goats"], embedder)
+    assert not (tmp_path / "none").exists()
+
+
+def test_passages_that_did_not_change_are_not_embedded_again(embedder: Embedder, index: Path) -> None:
+    counting = CountingEmbedder(embedder)
+    goats = passage("goats", "Milk goats twice a day. Give them water.")
+    builder.add(index, [goats], counting)
+    assert counting.seen == ["Goats. Milk goats twice a day. Give them water.", "Milk goats twice a day.", "Give them water."]
+    counting.seen.clear()
+    builder.add(index, [replace(goats, url="https://example.org", crop=("any",))], counting)  # its text is the same
+    builder.remove(index, ["late-blight"], counting)
+    assert counting.seen == []
+    builder.add(index, [replace(goats, title="Keeping goats")], counting)
+    assert counting.seen[0] == "Keeping goats. Milk goats twice a day. Give them water."
+
+
+def test_an_index_changed_step_by_step_equals_one_built_at_once(embedder: Embedder, index: Path, tmp_path: Path) -> None:
+    builder.add(index, PASSAGES[6:], embedder)
+    builder.add(index, PASSAGES[4:6], embedder)
+    builder.remove(index, ["goats"], embedder)
+    order = [*PASSAGES[:4], *PASSAGES[6:-1], *PASSAGES[4:6]]
+    builder.build(tmp_path / "once", order, embedder)
+    changed, once = KnowledgeBase(index, embedder), KnowledgeBase(tmp_path / "once", embedder)
+    for query in QUERIES:
+        left, right = changed.search(query), once.search(query)
+        assert found(left) == found(right)
+        assert [hit.score for hit in left] == pytest.approx([hit.score for hit in right], abs=1e-5)
+
+
+def test_vectors_made_for_other_sentences_are_not_used_again(
+    embedder: Embedder, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later release may find the sentences of the same text elsewhere: the cosines must be those of the new ones."""
+    monkeypatch.setattr(builder, "split", lambda text: split(text)[:1])
+    builder.build(index, PASSAGES[:4], embedder, known=builder.known_vectors(index, embedder))
+    monkeypatch.undo()
+    builder.add(index, PASSAGES[4:5], embedder)
+    for hit in KnowledgeBase(index, embedder).search("leaves"):
+        assert len(hit.sentences) == len(split(hit.passage.text))
+
+
+def test_two_passages_of_the_same_text_are_embedded_once_and_both_found(embedder: Embedder, tmp_path: Path) -> None:
+    counting = CountingEmbedder(embedder)
+    twins = [
+        passage("rust", "Sow resistant varieties.", number, region=(place,)) for number, place in enumerate(["peru", "kenya"])
+    ]
+    builder.build(tmp_path, twins, counting)
+    assert len(counting.seen) == 2
+    assert [hit.passage for hit in KnowledgeBase(tmp_path, embedder).search("resistant varieties")] == twins
+
+
+def test_nobody_loses_a_document_added_while_another_is_being_added(embedder: Embedder, index: Path) -> None:
+    """The first writer has read the index and is embedding; a second one is refused instead of being overwritten later."""
+    refused: list[KnowledgeError] = []
+
+    def second() -> None:
+        import threading
+
+        def add() -> None:
+            try:
+                builder.add(index, [PASSAGES[5]], embedder)
+            except KnowledgeError as error:
+                refused.append(error)
+
+        thread = threading.Thread(target=add)
+        thread.start()
+        thread.join()
+
+    builder.add(index, [PASSAGES[4]], CountingEmbedder(embedder, second))
+    assert "Another process is writing the index" in str(refused[0])
+    builder.add(index, [PASSAGES[5]], embedder)
+    assert {"wheat-rust", "npk", "late-blight"} <= documents(index, embedder)
+
+
+def test_every_shipped_sheet_is_found_by_its_own_title(embedder: Embedder, tmp_path: Path) -> None:
+    passages = shipped.sheets()
+    builder.build(tmp_path, passages, embedder, known=shipped.shipped_vectors(embedder))
+    titles = sorted({passage.title for passage in passages})
+    hits = KnowledgeBase(tmp_path, embedder).search_all(titles, 3)
+    lost = [title for title, best in zip(titles, hits, strict=True) if title not in {hit.passage.title for hit in best}]
+    assert lost == []

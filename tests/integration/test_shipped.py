@@ -1,0 +1,288 @@
+"""The index of the shipped sheets is made, renewed and repaired by itself, and never at the cost of a person's documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from agri_llm.errors import DocumentUnreadable, IndexMismatch, KnowledgeError
+from agri_llm.records import Passage
+from agri_llm.sentences import split
+from knowledge_base import builder, shipped
+from knowledge_base.builder import Progress
+from knowledge_base.embedding import Embedder, Vectors, embedded_model_folder
+from knowledge_base.folder import current_version, only_writer
+from knowledge_base.index import KnowledgeBase, load_view
+
+REAL_SHEETS, REAL_VECTORS = shipped.sheets, shipped.VECTORS
+
+
+def passage(document: str, text: str) -> Passage:
+    return Passage(id=f"{document}#1", document_id=document, title=document.capitalize(), text=text)
+
+
+RUST = passage("rust", "Sow resistant wheat. Burn nothing.")
+BLAST = passage("blast", "Rice blast needs long dew.")
+OWN = passage("own", "Our office tests soil on Mondays.")
+
+
+class CountingEmbedder(Embedder):
+    """The embedded model, which remembers what it was given."""
+
+    def __init__(self, loaded: Embedder) -> None:
+        super().__init__()
+        self.__dict__["_model"] = loaded._model
+        self.seen: list[str] = []
+
+    def pieces(self, texts: list[str], progress: Progress | None = None) -> Vectors:  # type: ignore[override]
+        self.seen.extend(texts)
+        return super().pieces(texts, progress)
+
+
+@pytest.fixture
+def counting(embedder: Embedder) -> CountingEmbedder:
+    return CountingEmbedder(embedder)
+
+
+@pytest.fixture(scope="module")
+def other() -> Embedder:
+    """The same weights under another name and hash."""
+    return Embedder(str(embedded_model_folder()))
+
+
+@pytest.fixture
+def ship(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Ship other sheets than the real ones, at first without vectors."""
+    monkeypatch.setattr(shipped, "VECTORS", tmp_path / "vectors.safetensors")
+
+    def these(*passages: Passage) -> None:
+        monkeypatch.setattr(shipped, "sheets", lambda: list(passages))
+
+    these(RUST, BLAST)
+    return these
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Path:
+    return tmp_path / "index"
+
+
+def held(index: Path, embedder: Embedder) -> list[Passage]:
+    return sorted(load_view(index, embedder).passages, key=lambda passage: passage.id)
+
+
+def test_a_missing_index_is_built_and_the_second_time_nothing_is_done(
+    index: Path, counting: CountingEmbedder, ship: Callable[..., None]
+) -> None:
+    told: list[tuple[int, int]] = []
+    assert shipped.ensure(index, counting, progress=lambda done, total: told.append((done, total))) is True
+    assert held(index, counting) == [BLAST, RUST]
+    assert told[-1] == (5, 5)  # two windows, three sentences
+    counting.seen.clear()
+    before = current_version(index)
+    assert shipped.ensure(index, counting) is False
+    assert current_version(index) == before
+    assert counting.seen == []
+
+
+def test_changed_sheets_are_renewed_and_added_documents_stay(
+    index: Path, counting: CountingEmbedder, ship: Callable[..., None]
+) -> None:
+    shipped.ensure(index, counting)
+    builder.add(index, [OWN], counting)
+    assert shipped.ensure(index, counting) is False  # a document beside the sheets is no reason to write
+    changed = replace(RUST, text="Sow resistant wheat. Rotate with beans.")
+    mildew = passage("mildew", "Mildew is white.")
+    ship(changed, mildew)  # one sheet changed, one gone, one new
+    counting.seen.clear()
+    assert shipped.ensure(index, counting) is True
+    assert held(index, counting) == [mildew, OWN, changed]
+    assert not set(counting.seen) & {"Our office tests soil on Mondays."}
+    assert shipped.ensure(index, counting) is False
+
+
+def test_changed_details_of_a_sheet_are_renewed_without_embedding(
+    index: Path, counting: CountingEmbedder, ship: Callable[..., None]
+) -> None:
+    shipped.ensure(index, counting)
+    ship(replace(RUST, region=("kenya",)), BLAST)
+    counting.seen.clear()
+    assert shipped.ensure(index, counting) is True
+    assert held(index, counting)[1].region == ("kenya",)
+    assert counting.seen == []
+
+
+def test_an_index_of_a_persons_own_documents_is_left_alone(index: Path, embedder: Embedder, ship: Callable[..., None]) -> None:
+    builder.build(index, [OWN], embedder)
+    before = load_view(index, embedder)
+    assert shipped.ensure(index, embedder) is False
+    ship(BLAST)
+    assert shipped.ensure(index, embedder) is False
+    assert load_view(index, embedder).hash == before.hash
+
+
+def test_an_own_index_of_another_embedder_is_left_alone_too(
+    index: Path, embedder: Embedder, other: Embedder, ship: Callable[..., None]
+) -> None:
+    builder.build(index, [OWN], embedder)
+    assert shipped.ensure(index, other) is False
+    with pytest.raises(IndexMismatch, match="set AGRI_EMBEDDER to the first"):
+        KnowledgeBase(index, other)
+    assert held(index, embedder) == [OWN]
+
+
+def test_an_own_index_that_is_damaged_is_not_replaced_by_the_sheets(
+    index: Path, embedder: Embedder, ship: Callable[..., None]
+) -> None:
+    builder.build(index, [OWN], embedder)
+    damage(index, "windows.faiss")
+    assert shipped.ensure(index, embedder) is False
+    with pytest.raises(IndexMismatch, match=r"windows\.faiss was changed"):
+        KnowledgeBase(index, embedder)
+
+
+def test_another_embedder_renews_the_sheets_and_takes_added_documents_along(
+    index: Path, embedder: Embedder, other: Embedder, ship: Callable[..., None]
+) -> None:
+    shipped.ensure(index, embedder)
+    builder.add(index, [OWN], embedder)
+    assert shipped.ensure(index, other) is True
+    assert held(index, other) == [BLAST, OWN, RUST]
+    assert shipped.ensure(index, other) is False
+
+
+def damage(index: Path, name: str) -> None:
+    file = current_version(index) / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["windows.faiss", "sentences.npy", "rows.npy", "words/data.csc.index.npy"])
+def test_damaged_vectors_or_words_are_made_again_and_added_documents_stay(
+    index: Path, embedder: Embedder, ship: Callable[..., None], name: str
+) -> None:
+    shipped.ensure(index, embedder)
+    builder.add(index, [OWN], embedder)
+    damage(index, name)
+    assert shipped.ensure(index, embedder) is True
+    assert held(index, embedder) == [BLAST, OWN, RUST]
+
+
+@pytest.mark.parametrize("name", ["passages.jsonl", "manifest.json"])
+def test_passages_that_cannot_be_trusted_are_told_and_not_replaced(
+    index: Path, embedder: Embedder, ship: Callable[..., None], name: str
+) -> None:
+    shipped.ensure(index, embedder)
+    damage(index, name)
+    with pytest.raises(IndexMismatch, match="build it again with `agri index build`"):
+        shipped.ensure(index, embedder)
+
+
+def test_sheets_are_not_renewed_while_another_writer_is_at_it(
+    index: Path, embedder: Embedder, ship: Callable[..., None]
+) -> None:
+    import threading
+
+    shipped.ensure(index, embedder)
+    ship(RUST)
+    refused: list[KnowledgeError] = []
+
+    def second() -> None:
+        try:
+            shipped.ensure(index, embedder)
+        except KnowledgeError as error:
+            refused.append(error)
+
+    with only_writer(index):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+    assert len(refused) == 1
+    assert held(index, embedder) == [BLAST, RUST]
+
+
+def test_shipped_vectors_spare_the_first_start_all_embedding(
+    index: Path, counting: CountingEmbedder, embedder: Embedder, ship: Callable[..., None]
+) -> None:
+    assert shipped.shipped_vectors(counting) == {}
+    assert shipped.write_shipped_vectors(embedder) == 2
+    assert shipped.VECTORS.stat().st_mode & 0o044 == 0o044  # others may read it
+    shipped.ensure(index, counting)
+    assert counting.seen == []
+    (best, *_) = KnowledgeBase(index, embedder).search("dew on rice")
+    builder.build(index, [RUST, BLAST], embedder)
+    (computed, *_) = KnowledgeBase(index, embedder).search("dew on rice")
+    assert best.passage == computed.passage == BLAST
+    assert best.score == pytest.approx(computed.score, abs=1e-3)
+
+
+def test_shipped_vectors_are_used_only_for_text_that_has_not_changed(
+    index: Path, counting: CountingEmbedder, embedder: Embedder, ship: Callable[..., None]
+) -> None:
+    shipped.write_shipped_vectors(embedder)
+    ship(replace(RUST, text="Sow resistant wheat. Rotate with beans."), BLAST)
+    shipped.ensure(index, counting)
+    assert counting.seen == ["Rust. Sow resistant wheat. Rotate with beans.", "Sow resistant wheat.", "Rotate with beans."]
+
+
+def test_shipped_vectors_of_another_embedder_are_not_used(
+    embedder: Embedder, other: Embedder, ship: Callable[..., None]
+) -> None:
+    shipped.write_shipped_vectors(embedder)
+    assert len(shipped.shipped_vectors(embedder)) == 2
+    assert shipped.shipped_vectors(other) == {}
+
+
+def rewritten(change: Callable[[dict[str, Any], Any], None]) -> None:
+    """Change the file of shipped vectors."""
+    with safe_open(str(shipped.VECTORS), framework="numpy") as file:
+        about, matrix = json.loads(file.metadata()["agri"]), file.get_tensor("vectors").copy()
+    change(about, matrix)
+    save_file({"vectors": matrix}, str(shipped.VECTORS), metadata={"agri": json.dumps(about)})
+
+
+def test_changed_shipped_vectors_are_not_used(embedder: Embedder, ship: Callable[..., None]) -> None:
+    shipped.write_shipped_vectors(embedder)
+
+    def one_number(about: dict[str, Any], matrix: Any) -> None:
+        matrix[0, 0] += 1
+
+    rewritten(one_number)
+    assert shipped.shipped_vectors(embedder) == {}
+
+
+def test_a_cut_file_of_shipped_vectors_is_not_used(index: Path, embedder: Embedder, ship: Callable[..., None]) -> None:
+    shipped.write_shipped_vectors(embedder)
+    shipped.VECTORS.write_bytes(shipped.VECTORS.read_bytes()[:-10])
+    assert shipped.shipped_vectors(embedder) == {}
+    assert shipped.ensure(index, embedder) is True
+
+
+def test_the_vectors_that_ship_cover_every_sheet_that_ships(embedder: Embedder) -> None:
+    known = shipped.shipped_vectors(embedder)
+    passages = shipped.sheets()
+    missing = [passage.id for passage in passages if builder.vector_key(passage) not in known]
+    assert missing == [], "run `make vectors`"
+    for each in passages:
+        windows, sentences = known[builder.vector_key(each)]
+        assert len(windows) == len(embedder.windows(each.text, builder._heading(each)))
+        assert len(sentences) == len(split(each.text))
+
+
+def test_a_damaged_sheet_stops_the_build_with_its_name(
+    index: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "corpus" / "en").mkdir(parents=True)
+    (tmp_path / "corpus" / "en" / "empty.md").write_text("")
+    monkeypatch.setattr(shipped, "CORPUS", tmp_path / "corpus")
+    with pytest.raises(DocumentUnreadable, match=r"empty\.md"):
+        shipped.ensure(index, embedder)
+    assert not index.exists()
