@@ -76,8 +76,7 @@ class Assistant:
             yield replace(self._clarify(question, understood, missing, clock), diagnosis=diagnosis)
             return
         yield Step(name="search")
-        query = self.glossary.expand(understood.query)
-        hits = self.search(query, HITS, crop=understood.crops or None)
+        hits = self._search(understood)
         clock.lap("search")
         reason = self._weak(understood, hits)
         if reason:
@@ -128,12 +127,23 @@ class Assistant:
     def _names(self, text: str) -> set[str]:
         return {mention.term.id for mention in self.glossary.find(text, NAMED)} | set(self.glossary.crops(text))
 
+    def _search(self, understood: Understood) -> list[Hit]:
+        """Search as asked; with the glossary's names added where the language differs or the words as asked found little.
+
+        Added names cost a point of R@1 on English questions that need none (docs/benchmarks.md).
+        """
+        crops, expanded = understood.crops or None, self.glossary.expand(understood.query)
+        if understood.language != "en":
+            return self.search(expanded, HITS, crop=crops)
+        hits = self.search(understood.query, HITS, crop=crops)
+        if expanded == understood.query or safety.evidence(hits) >= safety.EVIDENCE_FLOOR:
+            return hits
+        return max(hits, self.search(expanded, HITS, crop=crops), key=safety.evidence)
+
     def _weak(self, understood: Understood, hits: list[Hit]) -> str | None:
         if safety.dose_without_label(understood, hits):
             return "dose" if understood.about_farming else "off_topic"
-        if safety.evidence(understood, hits) >= safety.EVIDENCE_FLOOR and not safety.signs_unseen(
-            understood, self._signs(hits)
-        ):
+        if safety.evidence(hits) >= safety.EVIDENCE_FLOOR and not safety.signs_unseen(understood, self._signs(hits)):
             return None
         if not understood.about_farming:
             return "off_topic"

@@ -92,5 +92,6 @@ def stem(word: str) -> str:
     """Cut the commonest English endings."""
     for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 4:
-            return word[: -len(ending)]
+            root = word[: -len(ending)]
+            return root[:-1] if ending not in ("e", "y") and len(root) > 4 and root[-1] in "ey" else root  # sprayed as spray
     return word[:-1] if len(word) == 4 and word.endswith("s") else word

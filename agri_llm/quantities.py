@@ -191,7 +191,7 @@ def _close(one: float, other: float) -> bool:
 
 def _plain(text: str) -> str:
     """Without citation marks, full-width digits and the first unit of "25 °C to 28 °C"; "60x90" with room around the x."""
-    text = regex.sub(r"\[\d{1,3}(?:\s*[,，]\s*\d{1,3})*\]|\s+", " ", text).translate(_DIGITS)
+    text = regex.sub(r"(?:\[\d{1,3}(?:\s*[,，]\s*\d{1,3})*\]|\s)+", " ", text).translate(_DIGITS)
     return str(_REPEATED_UNIT.sub(r"\1", regex.sub(r"(?<=\d)\s?[xX×*]\s?(?=\d)", " × ", text)))
 
 

@@ -62,7 +62,10 @@ class Glossary(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Understood:
-    """A question made independent of the conversation. Crops, problems and so on are glossary ids, in order."""
+    """A question made independent of the conversation. Crops, problems and so on are glossary ids, in order.
+
+    `query` is what to search for, `topic` the part of it that the next follow-up builds on.
+    """
 
     text: str
     query: str
@@ -75,6 +78,7 @@ class Understood:
     signs: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
+    topic: str = ""
 
 
 _KNOWING = r"(?:tell|know|recogni[sz]e|identify|distinguish|diagnose|find out)\b"
@@ -86,7 +90,8 @@ _DOING = r"(?:use|spray|apply|plant|sow|grow|mix|put|add|harvest|treat|remove|cu
 _INTENTS: dict[Intent, tuple[str, ...]] = {
     "amount": (
         r"\bhow (?:much|many)\b",
-        r"\b(?:dose|dosage|rates?|quantity|concentration|dilut\w+|spacing|ml)\b|\bkg (?:per|of)\b",
+        r"\b(?:dose|dosage|quantity|concentration|dilut\w+|spacing|ml)\b|\bkg (?:per|of)\b",
+        r"\brates? (?:of|for|per|to)\b|\b(?:what|which|recommended|right|correct|spray|seed|seeding) (?:\w+ )?rates?\b",
         r"\bhow (?:deep|far|wide|close)\b|多少|用量|剂量|几毫升|几公斤|浓度",
     ),
     "prevent": (
@@ -144,10 +149,13 @@ def language_of(text: str, stated: str | None = None) -> str:
 
 def understand(question: Question, glossary: Glossary) -> Understood:
     """Read a question together with the one it follows and the details given beside it."""
-    own = _read(question, glossary)
-    if question.follows is None:
-        return own
-    return _in_context(own, understand(question.follows, glossary), glossary)
+    earlier = [question]
+    while (before := earlier[-1].follows) is not None:
+        earlier.append(before)
+    understood = _read(earlier.pop(), glossary)
+    while earlier:
+        understood = _in_context(_read(earlier.pop(), glossary), understood, glossary)
+    return understood
 
 
 def _read(question: Question, glossary: Glossary) -> Understood:
@@ -174,6 +182,7 @@ def _read(question: Question, glossary: Glossary) -> Understood:
         signs=tuple(found.get("sign", [])),
         parts=tuple(found.get("part", [])),
         inputs=tuple(found.get("input", [])),
+        topic=query,
     )
 
 
@@ -183,20 +192,17 @@ def _in_context(own: Understood, before: Understood, glossary: Glossary) -> Unde
     leans = bool(_LINK.search(own.text) or _POINTING.search(own.text)) or _is_scrap(own, named=named)
     if own.crops and named:
         return replace(own, intent=before.intent) if leans and own.intent == "explain" else own
-    topic = own.intent not in ("amount", "when") and glossary.find(own.text, {"input", "practice"})
-    if not leans and (own.crops or named or topic):
+    on_its_own = own.intent not in ("amount", "when") and glossary.find(own.text, {"input", "practice"})
+    if not leans and (own.crops or named or on_its_own):
         return own
-    query = own.query
-    if own.crops and not named:
-        query = (
-            _other_crop(before, own, glossary)
-            if _crop_only(own, glossary)
-            else f"{own.query} {_problem_names(before, glossary)}"
-        )
-    elif named and not own.crops:
-        query = f"{own.query} {' '.join(glossary.name(crop, 'en') for crop in before.crops)}"
-    elif not own.crops:
-        query = f"{before.query} {own.query}"
+    query, topic = f"{before.topic} {own.query}", before.topic
+    if own.crops and not named and _crop_only(own):
+        topic = f"{_without_crops(before.topic, before, glossary)} {_names(own.crops, glossary)}"
+        query = f"{_without_crops(before.query, before, glossary)[:MAX_CHARACTERS]} {own.query}"
+    elif own.crops and not named:
+        query = topic = f"{own.query} {_names((*before.problems, *before.signs, *before.parts), glossary)}"
+    elif named:
+        query = topic = f"{own.query} {_names(before.crops, glossary)}"
     intent = before.intent if own.intent == "explain" else own.intent
     return Understood(
         text=own.text,
@@ -210,6 +216,7 @@ def _in_context(own: Understood, before: Understood, glossary: Glossary) -> Unde
         signs=own.signs or before.signs,
         parts=own.parts or before.parts,
         inputs=own.inputs or before.inputs,
+        topic=topic,
     )
 
 
@@ -221,18 +228,17 @@ def _is_scrap(own: Understood, *, named: bool) -> bool:
     return words <= 8 and bool(own.crops) and not named and not own.inputs and intent_of(own.text) == "explain"
 
 
-def _crop_only(own: Understood, glossary: Glossary) -> bool:
+def _crop_only(own: Understood) -> bool:
     """Whether a follow-up says little more than a crop: "and for maize?", "tomato, the lower leaves"."""
     return intent_of(own.text) == "explain" and len(own.text.split()) <= 8
 
 
-def _other_crop(before: Understood, own: Understood, glossary: Glossary) -> str:
-    """The question before with its crop exchanged, or the new crop added where it had none."""
-    query = before.query
-    for mention in reversed([mention for mention in glossary.find(query, {"crop"}) if mention.term.id in before.crops]):
+def _without_crops(query: str, before: Understood, glossary: Glossary) -> str:
+    """A question without the names of the crops it was about, to be asked for another crop."""
+    for mention in reversed([one for one in glossary.find(query, {"crop"}) if one.term.id in before.crops]):
         query = f"{query[: mention.start]}{query[mention.end :]}"
-    return f"{query} {own.query}"
+    return " ".join(query.split())
 
 
-def _problem_names(before: Understood, glossary: Glossary) -> str:
-    return " ".join(glossary.name(term, "en") for term in (*before.problems, *before.signs, *before.parts))
+def _names(terms: Collection[str], glossary: Glossary) -> str:
+    return " ".join(glossary.name(term, "en") for term in terms)

@@ -27,7 +27,7 @@ InputProblem = Literal["empty", "too_long", "poisoning"]
 Reason = Literal["no citation", "no support", "number", "name", "negation"]
 
 # Logistic regression on answerable and unanswerable questions, fitted and printed by benchmarks/evidence.py.
-EVIDENCE_WEIGHTS = {"meaning": 9.0, "words": 6.0, "crop_match": 1.0, "bias": -7.0}
+EVIDENCE_WEIGHTS = {"meaning": 12.0, "words": 7.6, "bias": -7.4}
 EVIDENCE_FLOOR = 0.5
 # A written sentence rests on a passage when this share of its content words stands in one or two neighbouring sentences of it.
 SUPPORT_FLOOR = 0.6
@@ -57,7 +57,8 @@ _POISONING = regex.compile(
 )
 _PESTICIDE = r"(?:spray|(?:pest|insect|herb|fung)icide|chemical|medicine|poison|weed ?killer)"
 _DOSE = regex.compile(
-    r"\b(?:ml|millilit\w+|cc|grams?|gm|g|lit(?:re|er)s?|dose|dosage|rate|tank|knapsack|pump|sprayer|concentration|dilut\w+)\b"
+    r"\b(?:ml|millilit\w+|cc|grams?|gm|g|lit(?:re|er)s?|dose|dosage|dilut\w+)\b"
+    r"|\b(?:per|an?|each|lit(?:re|er)|l)[ -](?:\w+ )?(?:tank|knapsack|pump|sprayer)\b|\b(?:rate|concentration) (?:of|for)\b"
     rf"|\bhow (?:much|many)(?: (?:of|the|this|my|bottles?|caps?|cups?|spoons?|sachets?|bags?|packets?))* {_PESTICIDE}"
     r"|\bhow much\b(?! (?:does|do|is|are)\b).{1,40}\b(?:per|an?) (?:hectare|acre|ha|bag)\b"
     r"|毫升|克|剂量|稀释|倍液|农药|喷多少",
@@ -106,6 +107,11 @@ _OPPOSITES = (
     (r"old|older|lower|bottom", r"young|younger|new|upper|top"),
     (r"susceptible", r"resistant|tolerant"),
 )
+_UNIT_WORDS = frozenset(
+    "l ml cc g kg mg t lb lbs oz ac ha acre acres hectare hectares litre litres liter liters gram grams cm mm m km per".split()
+)
+# A writer may promise nothing of this kind on its own.
+_PROMISE = regex.compile(r"\b(?:safe|safely|harmless|non-?toxic|guarantee\w*|edible|drink)\b|安全|无毒|无害", regex.IGNORECASE)
 _LEADS = tuple(phrase(language, "lead_chemical") for language in ("en", "zh"))
 _CAPITALISED = regex.compile(r"(?<=[\p{Ll}\d,;]\s)\p{Lu}\p{Ll}[\p{L}-]+")  # inside a sentence: a name, often a brand
 _MARKERS = regex.compile(r"\s*\[(\d{1,3}(?:\s*[,，]\s*\d{1,3})*)\]")
@@ -154,32 +160,18 @@ def signs_unseen(question: Understood, seen: Collection[str]) -> bool:
     return 2 * len(set(question.signs) & set(seen)) < len(question.signs)
 
 
-def evidence(question: Understood, hits: Sequence[Hit]) -> float:
+def evidence(hits: Sequence[Hit]) -> float:
     """Probability, 0–1, that the passages answer the question."""
     if not hits:
         return 0.0
-    features = evidence_features(question, hits)
+    features = evidence_features(hits)
     total = EVIDENCE_WEIGHTS["bias"] + sum(EVIDENCE_WEIGHTS[name] * value for name, value in features.items())
     return 1 / (1 + math.exp(-total))
 
 
-def evidence_features(question: Understood, hits: Sequence[Hit]) -> dict[str, float]:
-    """What the decision to answer rests on: nearness in meaning, share of the question's words found, and the crop.
-
-    `crop_match` is 1 when the best passages are about a crop that was asked for, -1 when they are about others, else 0.
-    """
-    top = hits[:3]
-    match = 0.0
-    if question.crops:
-        known = [hit.passage for hit in top if hit.passage.crop]
-        if known:
-            about = any("any" in passage.crop or set(passage.crop) & set(question.crops) for passage in known)
-            match = 1.0 if about else -1.0
-    return {
-        "meaning": max(hit.meaning for hit in top),
-        "words": max(hit.words for hit in top),
-        "crop_match": match,
-    }
+def evidence_features(hits: Sequence[Hit]) -> dict[str, float]:
+    """What the decision to answer rests on: nearness in meaning and share of the question's words among the best passages."""
+    return {"meaning": max(hit.meaning for hit in hits[:3]), "words": max(hit.words for hit in hits[:3])}
 
 
 def dose_without_label(question: Understood, hits: Sequence[Hit]) -> bool:
@@ -192,16 +184,19 @@ def dose_without_label(question: Understood, hits: Sequence[Hit]) -> bool:
         product or regex.search(rf"\b{_PESTICIDE}\b", text, regex.IGNORECASE)
     ):
         return False
-    named = {word for word in content_words(question.text) if word not in _DOSE_WORDS}
-    return not any(_gives_dose(hit.passage, named, product) for hit in hits)
+    named = {word for word in content_words(question.text) if word not in _DOSE_WORDS and not word.isdecimal()}
+    field = stems(" ".join((*question.crops, *question.problems)).replace("-", " "))
+    products = ({stem(word) for word in named} - field) | {stem(name.lower()) for name in product}
+    return not any(_gives_dose(hit.passage, named, products) for hit in hits)
 
 
-def _gives_dose(passage: Passage, named: Collection[str], products: Collection[str]) -> bool:
+def _gives_dose(passage: Passage, named: Collection[str], products: set[str]) -> bool:
+    """Whether a passage speaks of all that was named, and one sentence of it has a rate of that product, or of any."""
     present = stems(f"{passage.title} {passage.heading} {passage.text}")
     if not all(stem(word) in present for word in named):
         return False
-    with_rate = [span.text.lower() for span in sentences.split(passage.text) if _has_rate(span.text)]
-    return any(not products or any(product.lower() in text for product in products) for text in with_rate)
+    with_rate = [span.text for span in sentences.split(passage.text) if _has_rate(span.text)]
+    return any(products & stems(text) if products else _INGREDIENT.search(text) for text in with_rate)
 
 
 def _has_rate(text: str) -> bool:
@@ -232,7 +227,7 @@ def check_sentence(
     if not cited or not said:
         return "no citation"
     quotes = [(passage, quote) for passage in cited if (quote := supporting_quote(said, passage.text))]
-    if not quotes:
+    if not quotes or not all(any(word in quote.lower() for _, quote in quotes) for word in _PROMISE.findall(said.lower())):
         return "no support"
     quotes = [(passage, quote) for passage, quote in quotes if not _opposed(said, quote)]
     if not quotes:
@@ -265,14 +260,14 @@ def _word(pattern: str) -> regex.Pattern[str]:
 def supporting_quote(claim: str, passage_text: str) -> str | None:
     """Return the verbatim part of a passage that carries a claim: one sentence, or two neighbours; None when none does."""
     spans = sentences.split(passage_text)
-    if len(content_words(claim)) < 2:
+    # numbers and units are compared by themselves
+    words = [word for word in content_words(claim) if not (word[0].isdigit() or word in _UNIT_WORDS)]
+    if len(words) < 2:
         return None  # a scrap stands in every passage
     for span in spans:
         if claim in span.text:
             return span.text
-    wanted = {stem(word) for word in content_words(claim) if not word[0].isdigit()}  # numbers are compared by themselves
-    if not wanted or not spans:
-        return None
+    wanted = {stem(word) for word in words}
     best, quote = 0.0, ""
     for width in (1, 2):
         for first in range(len(spans) - width + 1):

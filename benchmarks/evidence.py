@@ -38,8 +38,8 @@ def features(base: KnowledgeBase, glossary: Glossary, texts: list[str]) -> np.nd
     rows = []
     for text in texts:
         understood = questions.understand(Question(text=text), glossary)
-        hits = base.search(glossary.expand(understood.query), HITS, crop=understood.crops or None)
-        found = safety.evidence_features(understood, hits)
+        hits = base.search(understood.query, HITS, crop=understood.crops or None)
+        found = safety.evidence_features(hits)
         rows.append([found[name] for name in NAMES])
     return np.array(rows)
 
@@ -106,7 +106,7 @@ def main() -> None:
         text = [
             f"`python benchmarks/evidence.py --data DATA`, {machine()}; {int(answerable[own].sum())} questions that a shipped sheet"
             f" answers, {int((~answerable[own]).sum())} that none answers, written by us. Features: best nearness in meaning, best"
-            " share of the question's words, match of the crop. Area under the ROC curve, 5-fold held out:"
+            " share of the question's words. Area under the ROC curve, 5-fold held out:"
             f" {roc_auc_score(answerable[own], held_out[own]):.3f}. Fitted weights: {fitted}; in use: {safety.EVIDENCE_WEIGHTS}.",
             table(["floor", "answerable answered", "of the answered, not answerable", "agxqa answered"], curve),
             f"The whole assistant (all rules, floor {safety.EVIDENCE_FLOOR}):",

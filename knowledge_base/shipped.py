@@ -94,15 +94,18 @@ def shipped_vectors(embedder: Embedder) -> Known:
     They are used only for the embedder that made them and, by key, only for text that has not changed; else nothing is
     returned and everything is computed.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     if not VECTORS.is_file():
         return {}
-    with safe_open(str(VECTORS), framework="numpy") as file:
-        about = json.loads(file.metadata()["agri"])
-        if about["weights_sha256"] != embedder.weights_hash:
-            return {}
-        matrix = file.get_tensor("vectors")
+    try:
+        with safe_open(str(VECTORS), framework="numpy") as file:
+            about = json.loads(file.metadata()["agri"])
+            if about["weights_sha256"] != embedder.weights_hash:
+                return {}
+            matrix = file.get_tensor("vectors")
+    except SafetensorError:
+        return {}
     if hashlib.sha256(matrix.tobytes()).hexdigest() != about["vectors_sha256"]:
         return {}
     matrix = matrix.astype(np.float32)

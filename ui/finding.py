@@ -28,11 +28,18 @@ class Wanted:
 
 
 def search(base: KnowledgeBase, queries: list[str], wanted: Wanted) -> list[list[Hit]]:
-    """Return the hits of each query; a crop may be given by any of its names."""
+    """Return the hits of each query; a crop may be given by any of its names.
+
+    A query in another language than English is followed by the English names of its terms, or nothing would be found. English
+    ones are searched as they stand, which finds more.
+    """
+    from agri_llm.questions import language_of
     from knowledge_base.terms import Glossary
 
-    crop = (Glossary.load().crops(wanted.crop) or (wanted.crop.lower(),)) if wanted.crop else None
-    return base.search_all(list(map(whole, queries)), wanted.k, crop=crop, region=wanted.region, language=wanted.language)
+    glossary = Glossary.load()
+    crop = (glossary.crops(wanted.crop) or (wanted.crop.lower(),)) if wanted.crop else None
+    texts = [text if language_of(text) == "en" else glossary.expand(text) for text in map(whole, queries)]
+    return base.search_all(texts, wanted.k, crop=crop, region=wanted.region, language=wanted.language)
 
 
 def search_batch(

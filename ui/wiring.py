@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from agri_llm.language.brief import LanguageModel
     from agri_llm.store import Store
     from knowledge_base.embedding import Embedder
-    from knowledge_base.index import KnowledgeBase, Progress
+    from knowledge_base.builder import Progress
+    from knowledge_base.index import KnowledgeBase
 
 
 @cache
@@ -92,7 +93,7 @@ def language_model() -> LanguageModel:
         )
     from agri_llm.language.composer import Composer
 
-    return Composer(embedder().questions)
+    return Composer()
 
 
 @cache
@@ -114,7 +115,7 @@ def assistant() -> Assistant:
 
 
 def visitor_secret() -> str:
-    """The key that signs visitor cookies: AGRI_SECRET, or one made on the first start and kept in `home`, readable by us alone."""
+    """The key that signs visitor cookies: AGRI_SECRET, or one made on the first start and kept in `home`."""
     chosen = settings()
     if chosen.secret is not None:
         value = chosen.secret.get_secret_value()

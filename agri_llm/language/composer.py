@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import regex
+
 from agri_llm.content import stems
 from agri_llm.language.brief import Brief
 from agri_llm.phrases import phrase
@@ -17,14 +19,17 @@ from agri_llm.sentences import split
 # All measured on the agxqa development questions by benchmarks/answers.py; the figures are in docs/benchmarks.md.
 WORDS_WEIGHT = 3.0  # of the share of the question's words in a sentence, beside its cosine
 ENOUGH_WORDS = 40  # after these, weak sentences are left out
-FULL_WORDS = 55  # after these, nothing is added
+FULL_WORDS = 50  # after these, nothing is added
 MOST_WORDS = 95  # never exceeded by an added sentence
-WEAK = 0.4  # share of the best sentence's score below which a sentence is weak
-RIVAL = 0.9  # a second passage this near the first adds its best sentence
+WEAK = 0.6  # share of the best sentence's score below which a sentence is weak
+RIVAL = 0.75  # a second passage and sentence this near the first add that sentence
+FIRST_PASSAGES = 4  # among these the best one is chosen again,
+SENTENCE_FIT = 0.5  # with this weight of its best sentence beside its score
 
 OPENING = (0.3, 0.8)  # worth of being the first sentence of a section, and of the signs
 LOOK_ALIKE = 0.85  # another sheet whose signs fit this nearly as well as the best is named too
 SHEET_WORDS = 118  # most words of an answer built from the sections of a sheet
+LEAD_WORDS = 6  # of the phrase that opens the chemical part
 
 # What the headings of a sheet are for.
 _ROLES = {
@@ -54,6 +59,7 @@ _PLANS: dict[Intent, tuple[tuple[tuple[str, ...], int], ...]] = {
 }
 # People read what it is first and the chemical last (2009/128/EC, Annex III: the least hazardous measures first).
 _READING_ORDER = ("sign", "what", "why", "when", "amount", "prevention", "cultural", "biological", "chemical", "expert", "")
+_HAN = regex.compile(r"\p{Han}")
 _STEPS = frozenset({"cultural", "biological", "prevention"})
 
 
@@ -81,7 +87,7 @@ class Composer:
     def stream(self, brief: Brief) -> Iterator[str]:
         """Yield one sentence at a time, each ending with the number of its passage; nothing when there are no passages."""
         candidates = _candidates(brief)
-        if not candidates:
+        if not any(one.hit < FIRST_PASSAGES for one in candidates):
             return
         plan = _PLANS.get(brief.intent)
         best = max(candidates, key=lambda candidate: candidate.score)
@@ -93,33 +99,39 @@ class Composer:
             if chosen:
                 yield from _sheet_text(chosen, language_of(brief.question.text, brief.question.language))
                 return
-        for candidate in _by_score(candidates, brief.hits):
+        for candidate in _with_labels(_by_score(candidates, brief.hits), candidates, brief.hits):
             yield f"{candidate.text}[{candidate.hit + 1}]\n"
 
 
 def _candidates(brief: Brief) -> list[_Candidate]:
     asked = stems(brief.question.text)
-    texts = [[span.text for span in split(hit.passage.text)] for hit in brief.hits]
-    found = [[stems(text) for text in group] for group in texts]
+    spans = [split(hit.passage.text) for hit in brief.hits]
+    found = [[stems(span.text) for span in group] for group in spans]
     frequency = Counter(word for group in found for words in group for word in words & asked)
     total = sum(len(group) for group in found)
     rarity = {word: math.log(1 + total / (1 + frequency[word])) for word in asked}
     whole = sum(rarity.values()) or 1.0
     candidates = []
     for number, hit in enumerate(brief.hits):
-        cosines = hit.sentences or (hit.meaning,) * len(texts[number])
-        for position, (text, words) in enumerate(zip(texts[number], found[number], strict=True)):
+        cosines = hit.sentences or (hit.meaning,) * len(spans[number])
+        for position, (span, words) in enumerate(zip(spans[number], found[number], strict=True)):
             share = sum(rarity[word] for word in words & asked) / whole
             cosine = cosines[position] if position < len(cosines) else 0.0
             score = cosine + WORDS_WEIGHT * share + (hit.score - brief.hits[0].score)
-            if _sayable(text):
+            text = " ".join(span.text.split())  # a hard-wrapped sentence is one line
+            if _sayable(text) and not _is_heading(hit.passage.text, span.start):
                 candidates.append(_Candidate(number, position, text, score, _role(hit)))
     return candidates
 
 
 def _sayable(text: str) -> bool:
-    """Whether a piece can stand in an answer: not a heading, a table row or a scrap."""
-    return len(text.split()) >= 3 and not text.startswith(("#", "|", "<"))
+    """Whether a piece can stand in an answer: not a table row or a scrap."""
+    return (len(text.split()) >= 3 or len(_HAN.findall(text)) >= 4) and not text.startswith(("|", "<"))
+
+
+def _is_heading(text: str, start: int) -> bool:
+    """Whether the sentence that begins here stands on a line marked as a heading."""
+    return text[text.rfind("\n", 0, start) + 1 : start].lstrip().startswith("#")
 
 
 def _best_document(hits: Sequence[Hit]) -> str:
@@ -135,8 +147,10 @@ def _role(hit: Hit) -> str:
 
 
 def _by_score(candidates: Sequence[_Candidate], hits: Sequence[Hit]) -> list[_Candidate]:
-    """The best sentences of the best passage, in its order, and the best of a rival passage."""
-    ranked = sorted((one for one in candidates if one.hit == 0), key=lambda one: -one.score)
+    """The best sentences of the passage that fits best as a whole and in one sentence; then the best of a near rival."""
+    fits = _fits(candidates, hits)
+    first, *others = sorted(fits, key=lambda number: -fits[number])
+    ranked = sorted((one for one in candidates if one.hit == first), key=lambda one: -one.score)
     chosen: list[_Candidate] = []
     length = 0
     for candidate in ranked:
@@ -146,12 +160,21 @@ def _by_score(candidates: Sequence[_Candidate], hits: Sequence[Hit]) -> list[_Ca
             break
         chosen.append(candidate)
         length += candidate.words
-    rivals = [one for one in candidates if one.hit == 1]
-    if rivals and (not chosen or hits[1].score > RIVAL * hits[0].score):
-        rival = max(rivals, key=lambda one: one.score)
-        if not chosen or rival.score > RIVAL * ranked[0].score:
+    chosen = _in_order(chosen)
+    if others and fits[others[0]] > RIVAL * fits[first]:
+        rival = max((one for one in candidates if one.hit == others[0]), key=lambda one: one.score)
+        if rival.score - (fits[first] - fits[others[0]]) > RIVAL * ranked[0].score:
             chosen.append(rival)
-    return _in_order(chosen)
+    return chosen
+
+
+def _fits(candidates: Sequence[_Candidate], hits: Sequence[Hit]) -> dict[int, float]:
+    """How well each of the first passages fits, as a whole and by its best sentence; passages without a sentence are out."""
+    best: dict[int, float] = {}
+    for one in candidates:
+        if one.hit < FIRST_PASSAGES:
+            best[one.hit] = max(best.get(one.hit, 0.0), one.score)
+    return {number: hits[number].score + SENTENCE_FIT * score for number, score in best.items()}
 
 
 def _by_sections(
@@ -161,10 +184,15 @@ def _by_sections(
     own = [one for one in candidates if brief.hits[one.hit].passage.document_id == document]
     chosen: list[_Candidate] = []
     for roles, wanted in plan:
-        rest = [one for one in own if one.role in roles and one not in chosen and not _is_label(one)]
+        said = {one.text for one in chosen}
+        rest = [one for one in own if one.role in roles and one.text not in said and not _is_label(one)]
         for candidate in _in_order(_best(rest, wanted)):
-            together = [candidate, *_label_sentence(candidate, own)]
-            if sum(one.words for one in (*chosen, *together)) <= SHEET_WORDS:
+            label = _label_sentence(candidate, own)
+            if candidate.role == "chemical" and not label:
+                continue  # nothing about chemicals without the sentence that sends people to the label
+            together = [candidate, *(one for one in label if one not in chosen)]
+            lead = LEAD_WORDS if any(one.role == "chemical" for one in (*chosen, *together)) else 0
+            if lead + sum(one.words for one in (*chosen, *together)) <= SHEET_WORDS:
                 chosen.extend(one for one in together if one not in chosen)
     return sorted(chosen, key=lambda one: (_READING_ORDER.index(one.role), one.hit, one.position))
 
@@ -200,6 +228,16 @@ def _is_label(candidate: _Candidate) -> bool:
 def _label_sentence(candidate: _Candidate, own: Sequence[_Candidate]) -> list[_Candidate]:
     """The last sentence of a chemical section that sends the reader to the label (the label is binding)."""
     return [one for one in own if _is_label(one)][-1:] if candidate.role == "chemical" else []
+
+
+def _with_labels(chosen: Sequence[_Candidate], candidates: Sequence[_Candidate], hits: Sequence[Hit]) -> list[_Candidate]:
+    """The same sentences, each once, with the chemical ones last and only where the label sentence can follow."""
+    kept = {one.text: one for one in chosen if one.role != "chemical"}
+    for chemical in (one for one in chosen if one.role == "chemical"):
+        document = hits[chemical.hit].passage.document_id
+        own = [one for one in candidates if hits[one.hit].passage.document_id == document]
+        kept |= {one.text: one for one in (chemical, *_label_sentence(chemical, own)) if _label_sentence(chemical, own)}
+    return list(kept.values())
 
 
 def _in_order(candidates: Iterable[_Candidate]) -> list[_Candidate]:

@@ -83,7 +83,8 @@ def dying_at(number: int, note: Callable[[str], object]) -> None:
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal steps
-        if event not in STEPS or event == "open" and "version-" not in str(arguments[0]) and "CURRENT" not in str(arguments[0]):
+        written = "version-" in str(arguments[0]) or "CURRENT" in str(arguments[0])
+        if event not in STEPS or (event == "open" and not written):
             return
         steps += 1
         if steps == number:
@@ -100,7 +101,7 @@ def kill_at_steps(writers: Writers) -> list[dict[str, object]]:
         reading, writing = os.pipe()
 
         def work(number: int = len(deaths) + 1, pipe: int = writing) -> None:
-            dying_at(number, lambda step: os.write(pipe, step.encode()))
+            dying_at(number, lambda name: os.write(pipe, name.encode()))
             writers.write("new")
 
         child = writers.in_child(work)

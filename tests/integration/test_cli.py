@@ -384,6 +384,7 @@ def test_a_search_prints_its_hits(agri: Agri, index: Path) -> None:
     assert hits[0]["document_id"] == "okra-yellow-vein"
     assert hits[0]["score"] >= hits[1]["score"]
     assert "Veins of okra leaves turn yellow." in agri("search", "yellow veins on okra", "--index", index).out
+    assert agri("search", " ", "--index", index, "--json").rows == [{"hits": []}]
 
 
 def test_a_search_keeps_to_a_crop_whatever_it_is_called(agri: Agri, index: Path) -> None:
@@ -489,6 +490,9 @@ def test_the_shipped_sheets_answer_from_the_first_question_and_keep_company(agri
     citations = ended.rows[0]["citations"]
     assert isinstance(citations, list)
     assert {citation["document_id"] for citation in citations} == {"potato-late-blight"}
+    found = agri("search", "水稻稻瘟病", "-k", "1", "--json").rows[0]["hits"]
+    assert isinstance(found, list)
+    assert found[0]["document_id"] == "rice-blast"
     sheets = len(agri("index", "list", "--json").rows)
     assert agri("index", "add", documents / "okra.md").status == 0
     assert len(agri("index", "list", "--json").rows) == sheets + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from agri_llm.records import Hit, Passage
 from agri_llm.sentences import split
 from knowledge_base import builder, shipped
 from knowledge_base.embedding import Embedder, Vectors
-from knowledge_base.index import MEANING_WEIGHT, SENTENCE_SHARE, KnowledgeBase, load_view
+from knowledge_base.index import MEANING_WEIGHT, SENTENCE_SHARE, KnowledgeBase, View, load_view
 from knowledge_base.words import words
 
 
@@ -31,14 +32,10 @@ PASSAGES = (
     passage("coragen-label", "Coragen 18.5 SC: 60 ml/ha in 500 l of water.", crop=("maize", "rice"), region=("india",)),
     passage("ampligo-label", "Ampligo 150 ZC: 200 ml/ha in 500 l of water.", crop=("maize",), region=("kenya", "uganda")),
     passage("late-blight", "Dark wet spots spread on leaves in cool rain. Destroy the tops before harvest.", crop=("potato",)),
-    passage(
-        "wheat-rust", "Orange pustules break through the leaf. Sow resistant varieties.", crop=("wheat",), region=("world",)
-    ),
+    passage("wheat-rust", "Orange pustules break the leaf. Sow resistant varieties.", crop=("wheat",), region=("world",)),
     passage("npk", "Top-dress with NPK 15-15-15 three weeks after planting.", crop=("any",), region=("nigeria",)),
     passage("soil-test", "Take soil from twenty places of the field and mix it well. Send half a kilogram to the laboratory."),
-    passage(
-        "weeds", "Apply 2,4-D amine 720 g/l when weeds have four leaves. Do not spray near cotton.", crop=("wheat", "maize")
-    ),
+    passage("weeds", "Apply 2,4-D amine 720 g/l to small weeds. Do not spray near cotton.", crop=("wheat", "maize")),
     passage("weevil", "Dry the grain to 13% before storing it.\n\n- Use airtight bags.\n- Clean the store.", crop=("maize",)),
     passage("dhan", "धान की फसल में तना छेदक कीट से बचाव करें।", crop=("rice",), region=("india",), language="hi"),
     passage("shuidao", "稻瘟病在低温多雨时发生严重。使用三环唑防治。", crop=("rice",), region=("china",), language="zh"),
@@ -210,9 +207,13 @@ def test_a_filter_gives_what_is_left_of_the_whole_list(
 ) -> None:
     every = base.search(query, len(PASSAGES))
     expected = [hit for hit in every if passes(hit.passage, crop, region, language)][:k]
-    assert base.search(query, k, crop=crop, region=region, language=language) == expected
+    hits = base.search(query, k, crop=crop, region=region, language=language)
+    assert found(hits) == found(expected)
+    for name in ("score", "words", "meaning", "sentences"):
+        for hit, other in zip(hits, expected, strict=True):
+            assert getattr(hit, name) == pytest.approx(getattr(other, name), abs=1e-6)
     if len(crop) == 1:
-        assert base.search(query, k, crop=crop[0], region=region, language=language) == expected
+        assert hits == base.search(query, k, crop=crop[0], region=region, language=language)
 
 
 def test_passages_for_any_crop_and_without_a_crop_pass_every_crop_filter(base: KnowledgeBase) -> None:
@@ -226,7 +227,7 @@ def test_a_filter_that_lets_nothing_through_finds_nothing(base: KnowledgeBase) -
 
 def test_a_filter_reaches_passages_that_would_not_be_among_the_candidates(embedder: Embedder, tmp_path: Path) -> None:
     near = [passage("rust", f"Wheat rust on plot {number}.", number, crop=("wheat",)) for number in range(130)]
-    far = passage("okra", "Pick okra pods young.", crop=("okra",))
+    far = passage("okra", "Spray okra in the field.", crop=("okra",))
     builder.build(tmp_path, [*near, far], embedder)
     base = KnowledgeBase(tmp_path, embedder)
     assert "okra" not in found(base.search("wheat rust on a plot", 50))
@@ -338,7 +339,7 @@ def test_vectors_made_for_other_sentences_are_not_used_again(
 ) -> None:
     """A later release may find the sentences of the same text elsewhere: the cosines must be those of the new ones."""
     monkeypatch.setattr(builder, "split", lambda text: split(text)[:1])
-    builder.build(index, PASSAGES[:4], embedder, known=builder.known_vectors(index, embedder))
+    builder.build(index, PASSAGES[:4], embedder)
     monkeypatch.undo()
     builder.add(index, PASSAGES[4:5], embedder)
     for hit in KnowledgeBase(index, embedder).search("leaves"):
@@ -347,32 +348,43 @@ def test_vectors_made_for_other_sentences_are_not_used_again(
 
 def test_two_passages_of_the_same_text_are_embedded_once_and_both_found(embedder: Embedder, tmp_path: Path) -> None:
     counting = CountingEmbedder(embedder)
-    twins = [
-        passage("rust", "Sow resistant varieties.", number, region=(place,)) for number, place in enumerate(["peru", "kenya"])
-    ]
+    twins = [passage("rust", "Sow resistant varieties.", number, page=number) for number in (1, 2)]
     builder.build(tmp_path, twins, counting)
     assert len(counting.seen) == 2
     assert [hit.passage for hit in KnowledgeBase(tmp_path, embedder).search("resistant varieties")] == twins
 
 
-def test_nobody_loses_a_document_added_while_another_is_being_added(embedder: Embedder, index: Path) -> None:
-    """The first writer has read the index and is embedding; a second one is refused instead of being overwritten later."""
+@pytest.mark.parametrize("moment", ["reading", "embedding"])
+def test_nobody_loses_a_document_added_while_another_is_being_added(
+    embedder: Embedder, index: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The first writer has read the index or is embedding; a second one is refused instead of being overwritten later."""
     refused: list[KnowledgeError] = []
 
+    def add_npk() -> None:
+        try:
+            builder.add(index, [PASSAGES[5]], embedder)
+        except KnowledgeError as error:
+            refused.append(error)
+
     def second() -> None:
-        import threading
-
-        def add() -> None:
-            try:
-                builder.add(index, [PASSAGES[5]], embedder)
-            except KnowledgeError as error:
-                refused.append(error)
-
-        thread = threading.Thread(target=add)
+        monkeypatch.undo()
+        thread = threading.Thread(target=add_npk)
         thread.start()
         thread.join()
 
-    builder.add(index, [PASSAGES[4]], CountingEmbedder(embedder, second))
+    def read_then_second(folder: Path, embedder: Embedder) -> View:
+        view = load_view(folder, embedder)
+        second()
+        return view
+
+    first = embedder
+    if moment == "reading":
+        monkeypatch.setattr(builder, "load_view", read_then_second)
+    else:
+        first = CountingEmbedder(embedder, second)
+    builder.add(index, [PASSAGES[4]], first)
+    assert len(refused) == 1
     assert "Another process is writing the index" in str(refused[0])
     builder.add(index, [PASSAGES[5]], embedder)
     assert {"wheat-rust", "npk", "late-blight"} <= documents(index, embedder)

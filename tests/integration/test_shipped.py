@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,6 @@ from knowledge_base.builder import Progress
 from knowledge_base.embedding import Embedder, Vectors, embedded_model_folder
 from knowledge_base.folder import current_version, only_writer
 from knowledge_base.index import KnowledgeBase, load_view
-
-REAL_SHEETS, REAL_VECTORS = shipped.sheets, shipped.VECTORS
 
 
 def passage(document: str, text: str) -> Passage:
@@ -189,8 +188,6 @@ def test_passages_that_cannot_be_trusted_are_told_and_not_replaced(
 def test_sheets_are_not_renewed_while_another_writer_is_at_it(
     index: Path, embedder: Embedder, ship: Callable[..., None]
 ) -> None:
-    import threading
-
     shipped.ensure(index, embedder)
     ship(RUST)
     refused: list[KnowledgeError] = []
