@@ -143,6 +143,7 @@ def _vectors_of(view: View) -> Known:
             np.asarray(view.sentences[sentences[row] : sentences[row + 1]], dtype=np.float32),
         )
         for row, passage in enumerate(view.passages)
+        if sentences[row + 1] - sentences[row] == len(split(passage.text))  # else another release cut it into sentences
     }
 
 

@@ -54,7 +54,7 @@ def ensure(folder: Path, embedder: Embedder, *, progress: Progress | None = None
     another embedder built it or its vectors are damaged. Raises IndexMismatch when the passages in it cannot be read.
     """
     passages = sheets()
-    corpus = {"hash": _hash(passages), "documents": sorted({passage.document_id for passage in passages})}
+    corpus = stamp(passages)
     if not _wants_renewal(folder, embedder, corpus["hash"]):
         return False
     with index_folder.only_writer(folder):
@@ -63,7 +63,7 @@ def ensure(folder: Path, embedder: Embedder, *, progress: Progress | None = None
         held, there = _held(folder)
         ours = {*held["documents"], *corpus["documents"]}
         others = [passage for passage in there if passage.document_id not in ours]
-        known = {**shipped_vectors(embedder), **builder.known_vectors(folder, embedder)}
+        known = {**builder.known_vectors(folder, embedder), **shipped_vectors(embedder)}
         builder.build(folder, [*passages, *others], embedder, known=known, corpus=corpus, progress=progress)
     return True
 
@@ -86,6 +86,12 @@ def _held(folder: Path) -> tuple[Any, tuple[Passage, ...]]:
         return {"documents": []}, ()
     corpus = index_folder.read_manifest(version, only=["passages.jsonl"]).get("corpus")
     return corpus, stored_passages(version)
+
+
+def stamp(passages: Iterable[Passage]) -> dict[str, Any]:
+    """Return what an index remembers of the sheets in it, so that `ensure` can renew them and nothing else."""
+    held = list(passages)
+    return {"hash": _hash(held), "documents": sorted({passage.document_id for passage in held})}
 
 
 def shipped_vectors(embedder: Embedder) -> Known:
@@ -146,5 +152,5 @@ def _with_known_crops(passage: Passage, glossary: Glossary) -> Passage:
 def _hash(passages: Iterable[Passage]) -> str:
     digest = hashlib.sha256()
     for passage in passages:
-        digest.update(repr(passage).encode())
+        digest.update(f"{passage!r}{vector_key(passage)}".encode())
     return digest.hexdigest()

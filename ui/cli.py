@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
 
@@ -14,9 +14,9 @@ from agri_llm.errors import AgriError, BadInput, StoreUnavailable
 if TYPE_CHECKING:
     from agri_llm.assistant import Assistant
     from agri_llm.settings import Settings
-    from ui.batches import Details
-    from ui.finding import Wanted
-    from ui.indexing import Written
+    from ui.commands.batches import Details
+    from ui.commands.finding import Wanted
+    from ui.commands.indexing import Written
 
 app = typer.Typer(
     help="Answers questions about crops; every sentence can be checked in a cited passage.",
@@ -30,7 +30,7 @@ app.add_typer(index_app, name="index")
 IndexFolder = Annotated[Path | None, typer.Option("--index", help="Index folder; the default one when not given.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, and nothing else.")]
 Batch = Annotated[str | None, typer.Option(metavar="FILE", help="Questions as JSON lines, answered as such; - reads stdin.")]
-Language = Annotated[Literal["en", "zh"] | None, typer.Option(help="Language of the answer.")]
+Language = Annotated[str | None, typer.Option(help="Language of the answer, like en or zh.")]
 
 
 @app.command()
@@ -46,8 +46,8 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Answer a question, or a file of questions, from the documents in the index."""
-    from ui import indexing, quiet, rendering
-    from ui.batches import Details
+    from ui.commands import indexing, quiet, rendering
+    from ui.commands.batches import Details
 
     _one_of(question, batch)
     if photo is not None:
@@ -64,7 +64,7 @@ def ask(
 
 
 def _ask_all(source: str, details: Details, out: TextIO) -> None:
-    from ui import batches, rendering
+    from ui.commands import batches, rendering
 
     assistant, bad = _assistant(), 0
     for line in batches.read(source):
@@ -88,7 +88,8 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Show the passages found for a query, best first."""
-    from ui import finding, quiet, rendering, wiring
+    from ui import wiring
+    from ui.commands import finding, quiet, rendering
 
     _one_of(query, batch)
     wanted = finding.Wanted(k=k, crop=crop, region=region, language=language)
@@ -103,7 +104,8 @@ def search(
 
 
 def _search_all(source: str, wanted: Wanted, out: TextIO) -> None:
-    from ui import batches, finding, rendering, wiring
+    from ui import wiring
+    from ui.commands import batches, finding, rendering
 
     bad = 0
     for found in finding.search_batch(wiring.knowledge_base(), batches.read(source), wanted):
@@ -121,7 +123,7 @@ def index_build(
     index: IndexFolder = None,
 ) -> None:
     """Write a new index of your documents, or of the shipped sheets; it replaces the one that was there."""
-    from ui import indexing, quiet
+    from ui.commands import indexing, quiet
 
     with quiet.results() as out:
         folder = _start(index).index_folder
@@ -131,7 +133,7 @@ def index_build(
 @index_app.command("add")
 def index_add(paths: Annotated[list[Path], typer.Argument(help="Files and folders.")], index: IndexFolder = None) -> None:
     """Add documents to the index; those that are there already are replaced."""
-    from ui import indexing, quiet
+    from ui.commands import indexing, quiet
 
     with quiet.results() as out:
         folder = _open(index).index_folder
@@ -144,7 +146,7 @@ def index_remove(
     index: IndexFolder = None,
 ) -> None:
     """Remove documents from the index."""
-    from ui import indexing, quiet, rendering
+    from ui.commands import indexing, quiet, rendering
 
     with quiet.results() as out:
         folder = _open(index).index_folder
@@ -154,7 +156,7 @@ def index_remove(
 @index_app.command("list")
 def index_list(index: IndexFolder = None, as_json: AsJson = False) -> None:
     """List the documents in the index."""
-    from ui import indexing, quiet, rendering
+    from ui.commands import indexing, quiet, rendering
 
     with quiet.results() as out:
         documents = indexing.listed(_open(index).index_folder)
@@ -167,7 +169,8 @@ def serve(
     address: Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = None,
 ) -> None:
     """Prepare everything and serve the web page until Ctrl-C."""
-    from ui import indexing, serving, wiring
+    from ui import wiring
+    from ui.commands import indexing, serving
 
     with serving.until_stopped():
         chosen = _start(port=port)
@@ -195,7 +198,7 @@ def migrate() -> None:
 @app.command()
 def settings() -> None:
     """Show every setting, its value, and where it comes from."""
-    from ui import origins, rendering
+    from ui.commands import origins, rendering
 
     _say(rendering.columns([[each.name, each.value, each.origin] for each in origins.every_setting()]), sys.stdout)
 
@@ -203,7 +206,7 @@ def settings() -> None:
 @app.command()
 def doctor() -> None:
     """Look at everything an installation needs and say what is wrong."""
-    from ui import doctor, quiet
+    from ui.commands import doctor, quiet
 
     problems = 0
     with quiet.results() as out:
@@ -218,7 +221,8 @@ def doctor() -> None:
 def vectors() -> None:
     """Compute the vectors of the shipped sheets again and write them into the package (for maintainers)."""
     from knowledge_base import shipped
-    from ui import indexing, quiet, wiring
+    from ui import wiring
+    from ui.commands import indexing, quiet
 
     with quiet.results() as out:
         _start()
@@ -234,7 +238,8 @@ def _one_of(text: str | None, batch: str | None) -> None:
 
 def _start(index: Path | None = None, port: int | None = None) -> Settings:
     """Read the settings, over which the command line goes, and say on standard error which are not the defaults."""
-    from ui import origins, quiet, wiring
+    from ui import wiring
+    from ui.commands import origins, quiet
 
     given = {name: str(value) for name, value in (("index", index), ("port", port)) if value is not None}
     os.environ.update({f"AGRI_{name.upper()}": value for name, value in given.items()})
@@ -248,7 +253,8 @@ def _start(index: Path | None = None, port: int | None = None) -> Settings:
 
 def _open(index: Path | None) -> Settings:
     """Like `_start`; the default index is built or renewed where needed, a named one must be there."""
-    from ui import indexing, wiring
+    from ui import wiring
+    from ui.commands import indexing
 
     chosen = _start(index)
     if index is None:
@@ -277,7 +283,7 @@ def _tell(error: AgriError) -> int:
 
 
 def _report(done: str, written: Written, folder: Path, out: TextIO) -> None:
-    from ui.rendering import counted
+    from ui.commands.rendering import counted
 
     _say(f"{done} {counted(written.documents, 'document')}, {counted(written.passages, 'passage')}, in {folder}.", out)
     _end(written.unreadable)
@@ -295,7 +301,7 @@ def main() -> NoReturn:
     except AgriError as error:
         _tell(error)
     except Exception as error:  # noqa: BLE001 - the edge: nobody should meet a traceback
-        from ui import reporting
+        from ui.commands import reporting
 
         print(reporting.sentence(error), file=sys.stderr)
     sys.exit(1)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from agri_llm.assistant import Assistant
     from agri_llm.language.brief import LanguageModel
     from agri_llm.store import Store
-    from knowledge_base.embedding import Embedder
     from knowledge_base.builder import Progress
+    from knowledge_base.embedding import Embedder
     from knowledge_base.index import KnowledgeBase
 
 

@@ -23,7 +23,8 @@ import pytest
 from agri_llm.settings import Settings
 from agri_llm.store import Store
 from knowledge_base.shipped import VECTORS
-from ui import cli, doctor, quiet, serving, wiring
+from ui import cli, wiring
+from ui.commands import doctor, quiet, serving
 
 HEAVY = ("torch", "transformers", "sqlalchemy", "streamlit", "faiss", "numpy", "pandas", "sentence_transformers", "pydantic")
 ANSWER_KEYS = {
@@ -506,7 +507,7 @@ def test_the_shipped_sheets_answer_from_the_first_question_and_keep_company(agri
 def test_what_libraries_print_never_reaches_standard_output() -> None:
     code = """
 import os
-from ui import quiet
+from ui.commands import quiet
 with quiet.results() as out:
     print("a library")
     os.write(1, b"a compiled library")

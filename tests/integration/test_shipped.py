@@ -118,6 +118,20 @@ def test_changed_details_of_a_sheet_are_renewed_without_embedding(
     assert counting.seen == []
 
 
+def test_sheets_that_a_new_release_cuts_into_other_sentences_are_renewed(
+    index: Path, counting: CountingEmbedder, ship: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builder, "split", lambda text: split(text)[:1])
+    shipped.ensure(index, counting)
+    monkeypatch.undo()
+    monkeypatch.setattr(shipped, "sheets", lambda: [RUST, BLAST])
+    counting.seen.clear()
+    assert shipped.ensure(index, counting) is True
+    assert counting.seen == ["Rust. Sow resistant wheat. Burn nothing.", "Sow resistant wheat.", "Burn nothing."]
+    for hit in KnowledgeBase(index, counting).search("rust"):
+        assert len(hit.sentences) == len(split(hit.passage.text))
+
+
 def test_an_index_of_a_persons_own_documents_is_left_alone(index: Path, embedder: Embedder, ship: Callable[..., None]) -> None:
     builder.build(index, [OWN], embedder)
     before = load_view(index, embedder)

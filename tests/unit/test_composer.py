@@ -65,7 +65,7 @@ SHEETS = sorted(file.stem for file in CORPUS.glob("*.md"))
 def test_an_answer_from_a_sheet_keeps_all_promises(name: str) -> None:
     hits = sheet(name)
     for intent in [*INTENTS, "amount", "explain"]:
-        written = compose(hits, intent, f"{hits[0].passage.title}, please")  # type: ignore[arg-type]
+        written = compose(hits, intent, f"{hits[0].passage.title}, please")
         assert written
         for line in written:
             text, number = parts(line)
@@ -121,9 +121,9 @@ def test_no_chemical_without_a_label_sentence() -> None:
             section("Rust makes orange spots on wheat.", "What you see"),
             section("Spray copper on wheat rust.", "Chemical", 0.9),
         ]
-        assert not any("copper" in line for line in compose(bare, intent, "rust of wheat, spray copper"))  # type: ignore[arg-type]
+        assert not any("copper" in line for line in compose(bare, intent, "rust of wheat, spray copper"))
         labelled = [*bare[:1], section("Spray copper on wheat rust. Follow the local label for the rate.", "Chemical", 0.9)]
-        written = compose(labelled, intent, "rust of wheat, spray copper")  # type: ignore[arg-type]
+        written = compose(labelled, intent, "rust of wheat, spray copper")
         if any("copper" in line for line in written):
             assert "label" in written[-1]
 
@@ -142,7 +142,7 @@ def test_the_same_sentence_in_two_passages_is_written_once() -> None:
         section("Pull out sick plants and burn them.", "Prevention"),
     ]
     for intent in [*INTENTS, "explain"]:
-        written = compose(twice, intent, "pull out sick plants")  # type: ignore[arg-type]
+        written = compose(twice, intent, "pull out sick plants")
         assert len({parts(line)[0] for line in written}) == len(written)
 
 

@@ -45,7 +45,8 @@ def examine() -> Iterator[Finding]:
 
 
 def _settings() -> Finding:
-    from ui import origins, quiet, wiring
+    from ui import wiring
+    from ui.commands import origins, quiet
 
     quiet.hush(wiring.settings())
     if wiring.settings().secret is not None:  # else one is made when the page first starts

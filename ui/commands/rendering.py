@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agri_llm.records import Answer, Citation, Hit
-    from ui.indexing import ListedDocument
+    from ui.commands.indexing import ListedDocument
 
 
 def one_line(value: object) -> str:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from agri_llm.errors import BadInput
-from ui.batches import Line, whole
+from ui.commands.batches import Line, whole
 
 if TYPE_CHECKING:
     from agri_llm.records import Hit

@@ -84,7 +84,7 @@ def build(folder: Path, paths: Sequence[Path], tell: Tell) -> Written:
     embedder = wiring.embedder()
     with progress("Reading and indexing") as report:
         passages, unreadable = _read(paths, tell) if paths else (shipped.sheets(), 0)
-        corpus = None if paths else {"hash": shipped._hash(passages), "documents": sorted(_documents(passages))}
+        corpus = None if paths else shipped.stamp(passages)
         known = {**shipped.shipped_vectors(embedder), **builder.known_vectors(folder, embedder)}
         builder.build(folder, passages, embedder, known=known, corpus=corpus, progress=report)
     return Written(documents=len(_documents(passages)), passages=len(passages), unreadable=unreadable)

@@ -14,7 +14,7 @@ from types import FrameType
 
 from agri_llm.errors import BadInput
 
-PAGE = Path(__file__).resolve().with_name("asgi.py")
+PAGE = Path(__file__).resolve().parent.parent / "asgi.py"
 
 
 def checked_address(address: str | None, port: int) -> str:

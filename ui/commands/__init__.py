@@ -1,0 +1,1 @@
+"""What the commands of `ui/cli.py` do between reading their options and printing."""
