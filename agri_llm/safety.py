@@ -30,7 +30,7 @@ Reason = Literal["no citation", "no support", "number", "name", "negation"]
 EVIDENCE_WEIGHTS = {"meaning": 9.5, "words": 8.1, "bias": -6.2}
 EVIDENCE_FLOOR = 0.65
 # A written sentence rests on a passage when this share of its content words stands in one or two neighbouring sentences of it.
-SUPPORT_FLOOR = 0.6
+SUPPORT_FLOOR = 0.67
 
 _POISON = (
     r"(?:(?:pest|insect|herb|fung)icides?|(?:agro-?)?chemicals?|weed ?killer|(?:rat )?poison|paraquat|glyphosate|roundup"
@@ -154,7 +154,7 @@ def crops_disagree(question: Understood, hits: Sequence[Hit]) -> bool:
 
 
 def signs_unseen(question: Understood, seen: Collection[str]) -> bool:
-    """Whether most of the signs a person describes stand in none of the passages: naming a disease then would be a guess."""
+    """Whether half or more of the signs a person describes stand in no passage: naming a disease then would be a guess."""
     if not question.signs or question.problems or question.intent not in ("identify", "act", "amount"):
         return False
     return 2 * len(set(question.signs) & set(seen)) <= len(question.signs)

@@ -122,7 +122,8 @@ def main() -> None:
     text = [
         f"`python benchmarks/evidence.py --data DATA`, {machine()}; {there} questions that a shipped sheet answers,"
         f" {len(rows) - there} that none answers, written by us. Features: best nearness in meaning, best share of the"
-        f" question's words. Area under the ROC curve, 5-fold held out: {area:.3f}. Fitted: {fitted}; in use: {safety.EVIDENCE_WEIGHTS}.",
+        f" question's words. Area under the ROC curve, 5-fold held out: {area:.3f}. Fitted: {fitted}; in use:"
+        f" {safety.EVIDENCE_WEIGHTS}.",
         risk_and_coverage(held_out, answerable, len(rows)),
         f"The whole assistant (all rules, floor {safety.EVIDENCE_FLOOR}):",
         counts,

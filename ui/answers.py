@@ -7,6 +7,8 @@ from html import escape
 
 from agri_llm import safety
 from agri_llm.assistant import partial_answer
+from agri_llm.phrases import phrase
+from agri_llm.questions import language_of
 from agri_llm.records import Answer, Question, Sentence
 from ui import citations
 from ui.markup import answer_html
@@ -14,15 +16,16 @@ from ui.words import word
 
 
 def finished_html(answer: Answer) -> str:
-    """Return a finished answer with its kind, its text and its sources."""
+    """Return a finished answer with its kind, its text, what to know about it, and its sources."""
     kind = _kind(answer)
-    label = (
-        "" if kind == "advice" else f'<p class="agri-kind"><span aria-hidden="true"></span>{escape(word(f"kind_{kind}"))}</p>'
-    )
-    stopped = (
-        "" if answer.complete else f'<p class="agri-note">{escape(word("stopped" if answer.text else "stopped_early"))}</p>'
-    )
-    return f'<div class="agri-answer agri-{kind}">{label}{_text(answer)}{stopped}{citations.sources_html(answer)}</div>'
+    notes = "" if kind == "advice" else _line("kind", word(f"kind_{kind}"), sign=True)
+    notes += _text(answer)
+    if not answer.complete:
+        notes += _line("note", word("stopped" if answer.text else "stopped_early"))
+    asked_in = language_of(answer.question.text, answer.question.language)
+    if any(citation.passage.language != asked_in for citation in answer.citations):
+        notes += _line("note", phrase(asked_in, "other_language"))
+    return f'<div class="agri-answer agri-{kind}">{notes}{citations.sources_html(answer)}</div>'
 
 
 def unfinished_html(question: Question, shown: Sequence[Sentence], step: str) -> str:

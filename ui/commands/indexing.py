@@ -85,7 +85,7 @@ def build(folder: Path, paths: Sequence[Path], tell: Tell) -> Written:
     with progress("Reading and indexing") as report:
         passages, unreadable = _read(paths, tell) if paths else (shipped.sheets(), 0)
         corpus = None if paths else shipped.stamp(passages)
-        known = {**shipped.shipped_vectors(embedder), **builder.known_vectors(folder, embedder)}
+        known = {**builder.known_vectors(folder, embedder), **shipped.shipped_vectors(embedder)}
         builder.build(folder, passages, embedder, known=known, corpus=corpus, progress=report)
     return Written(documents=len(_documents(passages)), passages=len(passages), unreadable=unreadable)
 
