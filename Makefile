@@ -95,11 +95,13 @@ build: $(STAMP) ## build the wheel into dist/
 vectors: $(STAMP) ## compute the vectors that ship with the sheets, after a sheet was changed
 	$(BIN)/agri vectors
 
-bench: $(STAMP) ## measure how well passages are found (DATA=folder with the collections)
+bench: $(STAMP) ## run all benchmarks (DATA=folder with the collections)
 	@if [ -z "$(DATA)" ]; then \
 		echo "No collections were named, so there is nothing to measure; write make bench DATA=/path/to/collections." >&2; exit 1; fi
 	$(BIN)/python benchmarks/retrieval.py --data "$(DATA)"
+	$(BIN)/python benchmarks/answers.py --data "$(DATA)"
 	$(BIN)/python benchmarks/evidence.py --data "$(DATA)"
+	$(BIN)/python benchmarks/latency.py
 
 screenshots: $(STAMP) ## take the pictures in docs/screenshots from the running page
 	$(BIN)/python benchmarks/screenshots.py
