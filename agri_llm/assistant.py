@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -94,7 +94,7 @@ class Assistant:
         messages = prompts.answer_messages(
             question, understood, hits, diagnosis=diagnosis, examples=self.examples, step_by_step=self.step_by_step
         )
-        brief = Brief(question=question, intent=understood.intent, hits=tuple(hits), messages=messages)
+        brief = Brief(question=question, intent=understood.intent, hits=tuple(hits), messages=messages, query=understood.query)
         passages = tuple(hit.passage for hit in hits)
         shown: list[Sentence] = []
         seen: set[str] = set()
@@ -143,14 +143,20 @@ class Assistant:
     def _weak(self, understood: Understood, hits: list[Hit]) -> str | None:
         if safety.dose_without_label(understood, hits):
             return "dose" if understood.about_farming else "off_topic"
-        if safety.evidence(hits) >= safety.EVIDENCE_FLOOR and not safety.signs_unseen(understood, self._signs(hits)):
+        unseen = safety.signs_unseen(understood, self._named(hits[:5], {"sign"})) or (
+            not set(understood.problems) & self._named(hits[:6], questions.PROBLEM_KINDS)
+            and safety.problems_unseen([self.glossary.name(problem, "en") for problem in understood.problems], hits)
+        )
+        if safety.evidence(hits) >= safety.EVIDENCE_FLOOR and not unseen:
             return None
         if not understood.about_farming:
             return "off_topic"
         return "weak_crop" if understood.crops else "weak"
 
-    def _signs(self, hits: list[Hit]) -> set[str]:
-        return {mention.term.id for hit in hits[:5] for mention in self.glossary.find(hit.passage.text, {"sign"})}
+    def _named(self, hits: list[Hit], kinds: Collection[str]) -> set[str]:
+        """Ids of the glossary entries of these kinds that passages name."""
+        texts = (f"{hit.passage.title}. {hit.passage.heading}. {hit.passage.text}" for hit in hits)
+        return {mention.term.id for text in texts for mention in self.glossary.find(text, kinds)}
 
     def _problem(self, question: Question, problem: str, clock: _Clock) -> Answer:
         language = questions.language_of(question.text, question.language)

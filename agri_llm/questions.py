@@ -123,7 +123,8 @@ _PERSONAL = regex.compile(r"\b(?:i|my|mine|we|our|i'm|i've)\b|我|怎么办|咋�
 _LINK = regex.compile(r"^\s*(?:(?:and|but|or|also|then|what about|how about|what if|same)\b|那|还有|如果)", regex.IGNORECASE)
 _POINTING = regex.compile(r"\b(?:it|its|them|they|this|that|these|those|there)\b|它|这个|这种|那个", regex.IGNORECASE)
 _HAN = regex.compile(r"\p{Han}")
-_PROBLEM_KINDS = frozenset({"disease", "pest", "nutrient"})
+PROBLEM_KINDS = frozenset({"disease", "pest", "nutrient"})
+GENERIC_PROBLEMS = frozenset({"insect-pest"})  # "small black insects" describes, it does not name
 
 
 def intent_of(text: str) -> Intent:
@@ -162,7 +163,9 @@ def _read(question: Question, glossary: Glossary) -> Understood:
     text = regex.sub(r"\s+", " ", question.text).strip()
     found: dict[str, list[str]] = {}
     for mention in glossary.find(text):
-        kind = "problem" if mention.term.kind in _PROBLEM_KINDS else mention.term.kind
+        kind = (
+            "problem" if mention.term.kind in PROBLEM_KINDS and mention.term.id not in GENERIC_PROBLEMS else mention.term.kind
+        )
         if mention.term.id not in found.setdefault(kind, []):
             found[kind].append(mention.term.id)
     crops = glossary.crops(text)

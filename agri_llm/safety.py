@@ -160,6 +160,12 @@ def signs_unseen(question: Understood, seen: Collection[str]) -> bool:
     return 2 * len(set(question.signs) & set(seen)) <= len(question.signs)
 
 
+def problems_unseen(names: Sequence[str], hits: Sequence[Hit]) -> bool:
+    """Whether none of the problems a question names, by their names, stands in the best passages."""
+    text = stems(" ".join(f"{hit.passage.title} {hit.passage.heading} {hit.passage.text}" for hit in hits[:6]))
+    return bool(names) and not any(stems(name) <= text for name in names)
+
+
 def evidence(hits: Sequence[Hit]) -> float:
     """Probability, 0–1, that the passages answer the question."""
     if not hits:

@@ -14,13 +14,14 @@ class Brief:
     """Everything a writer may use for one answer.
 
     `hits` are the passages in the order in which they are cited: [1] is `hits[0]`. `messages` are the same request as a chat,
-    for the writers that are language models.
+    for the writers that are language models. `query` is the question made independent of the conversation.
     """
 
     question: Question
     intent: Intent
     hits: tuple[Hit, ...]
     messages: tuple[Message, ...]
+    query: str = ""
 
 
 class LanguageModel(Protocol):

@@ -28,8 +28,10 @@ SENTENCE_FIT = 0.5  # with this weight of its best sentence beside its score
 
 OPENING = (0.3, 0.8)  # worth of being the first sentence of a section, and of the signs
 LOOK_ALIKE = 0.85  # another sheet whose signs fit this nearly as well as the best is named too
-SHEET_WORDS = 118  # most words of an answer built from the sections of a sheet
+SHEET_WORDS = 114  # most words of an answer built from the sections of a sheet
 LEAD_WORDS = 6  # of the phrase that opens the chemical part
+
+FEWEST_WORDS = 40  # an answer from a sheet is filled up to these
 
 # What the headings of a sheet are for.
 _ROLES = {
@@ -57,6 +59,7 @@ _PLANS: dict[Intent, tuple[tuple[tuple[str, ...], int], ...]] = {
     "amount": ((("amount",), 3), (("cultural", "amount", "when"), 2)),
     "prevent": ((("prevention",), 3), (("cultural",), 1), (("prevention",), 1)),
 }
+_FILLING = 3 * ((("sign", "what", "when", "amount", "prevention", "cultural"), 1),)
 # People read what it is first and the chemical last (2009/128/EC, Annex III: the least hazardous measures first).
 _READING_ORDER = ("sign", "what", "why", "when", "amount", "prevention", "cultural", "biological", "chemical", "expert", "")
 _HAN = regex.compile(r"\p{Han}")
@@ -95,7 +98,8 @@ class Composer:
             document = _best_document(brief.hits)
             chosen = _by_sections(candidates, plan, brief, document=document)
             if brief.intent == "identify":
-                chosen = _look_alikes(candidates, brief, document) or chosen
+                close = _look_alikes(candidates, brief, document)
+                chosen = close if sum(one.words for one in close) >= FEWEST_WORDS else chosen
             if chosen:
                 yield from _sheet_text(chosen, language_of(brief.question.text, brief.question.language))
                 return
@@ -104,7 +108,7 @@ class Composer:
 
 
 def _candidates(brief: Brief) -> list[_Candidate]:
-    asked = stems(brief.question.text)
+    asked = stems(brief.query or brief.question.text)
     spans = [split(hit.passage.text) for hit in brief.hits]
     found = [[stems(span.text) for span in group] for group in spans]
     frequency = Counter(word for group in found for words in group for word in words & asked)
@@ -183,7 +187,9 @@ def _by_sections(
     """Sentences of one sheet, section by section as the plan says; a chemical one always brings its label sentence."""
     own = [one for one in candidates if brief.hits[one.hit].passage.document_id == document]
     chosen: list[_Candidate] = []
-    for roles, wanted in plan:
+    for roles, wanted in (*plan, *_FILLING):
+        if (roles, wanted) in _FILLING and sum(one.words for one in chosen) >= FEWEST_WORDS:
+            break
         said = {one.text for one in chosen}
         rest = [one for one in own if one.role in roles and one.text not in said and not _is_label(one)]
         for candidate in _in_order(_best(rest, wanted)):
@@ -199,7 +205,7 @@ def _by_sections(
 
 def _look_alikes(candidates: Sequence[_Candidate], brief: Brief, document: str) -> list[_Candidate]:
     """Where a description fits several sheets, what to see in each, so that nobody treats the wrong one; else nothing."""
-    asked = stems(brief.question.text)
+    asked = stems(brief.query or brief.question.text)
     signs: dict[str, int] = {}
     for number, hit in enumerate(brief.hits):
         if _role(hit) == "sign":
@@ -212,8 +218,10 @@ def _look_alikes(candidates: Sequence[_Candidate], brief: Brief, document: str) 
     for number in [signs[document], *close[:2]]:
         of_hit = [one for one in candidates if one.hit == number]
         chosen.extend(_in_order(_best(of_hit, 2 if number == signs[document] else 1)))
+    if not close:
+        return []
     experts = [one for one in candidates if one.role == "expert" and brief.hits[one.hit].passage.document_id == document]
-    return [*chosen, *_best(experts, 1)] if close else []
+    return [*chosen, *_best(experts, 1)]
 
 
 def _best(candidates: Iterable[_Candidate], wanted: int) -> list[_Candidate]:

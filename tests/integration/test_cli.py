@@ -196,7 +196,6 @@ def test_every_command_has_help(agri: Agri, command: str) -> None:
         ["ask"],
         ["ask", "why?", "--batch", "-"],
         ["ask", "why?", "--photo", "/nowhere.jpg"],
-        ["ask", "why?", "--language", "xx"],
         ["search", "rust", "-k", "0"],
         ["index", "remove"],
         ["serve", "--port", "70000"],

@@ -232,3 +232,17 @@ def test_a_machine_without_a_usable_python_is_told_so_in_one_sentence(tmp_path: 
     said = make(checkout(tmp_path), "setup", "PYTHON=")
     assert "No Python 3.11 or newer was found" in said
     assert not (tmp_path / ".venv").exists()
+
+
+def test_every_command_has_help_and_stands_in_the_readme() -> None:
+    from ui.cli import app, index_app
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = [(command, "agri") for command in app.registered_commands if not command.hidden]
+    commands += [(command, "agri index") for command in index_app.registered_commands]
+    assert len(commands) >= 10
+    for command, group in commands:
+        assert command.callback is not None
+        name = command.name or command.callback.__name__
+        assert command.callback.__doc__, f"{group} {name} has no help"
+        assert f"{group} {name}" in readme, f"{group} {name} does not stand in the README"
