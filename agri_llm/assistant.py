@@ -16,7 +16,8 @@ from agri_llm.phrases import phrase
 from agri_llm.questions import Glossary, Understood
 from agri_llm.records import Answer, Citation, Diagnosis, Hit, Kind, Passage, Question, Sentence, Step
 
-HITS = 12
+HITS = 24  # so that every section of the best sheet is among them
+READ_HITS = 12  # as many are put before a language model, and kept with the answer beside those cited
 NAMED = frozenset({"disease", "pest", "nutrient", "input"})  # beside crops: what a sentence may not exchange
 Event = Step | Sentence | Answer
 _NOTES = regex.compile(r"<(evidence|think)>.*?</\1>", regex.DOTALL | regex.IGNORECASE)
@@ -92,7 +93,12 @@ class Assistant:
         self, question: Question, understood: Understood, diagnosis: Diagnosis | None, hits: list[Hit], clock: _Clock
     ) -> Iterator[Event]:
         messages = prompts.answer_messages(
-            question, understood, hits, diagnosis=diagnosis, examples=self.examples, step_by_step=self.step_by_step
+            question,
+            understood,
+            hits[:READ_HITS],
+            diagnosis=diagnosis,
+            examples=self.examples,
+            step_by_step=self.step_by_step,
         )
         brief = Brief(question=question, intent=understood.intent, hits=tuple(hits), messages=messages, query=understood.query)
         passages = tuple(hit.passage for hit in hits)
@@ -112,7 +118,9 @@ class Assistant:
             yield replace(self._refuse(question, understood, "unchecked", hits, clock), diagnosis=diagnosis)
             return
         answer = partial_answer(question, shown, complete=True)
-        yield self.signed(replace(answer, diagnosis=diagnosis, passages=passages, messages=messages, timings_ms=clock.total()))
+        cited = [citation.passage for citation in answer.citations]
+        kept = tuple(dict.fromkeys((*passages[:READ_HITS], *cited)))
+        yield self.signed(replace(answer, diagnosis=diagnosis, passages=kept, messages=messages, timings_ms=clock.total()))
 
     def _checked(self, written: str, passages: tuple[Passage, ...], number: int) -> Sentence | None:
         result = safety.check_sentence(written, passages, self._names)
@@ -143,9 +151,11 @@ class Assistant:
     def _weak(self, understood: Understood, hits: list[Hit]) -> str | None:
         if safety.dose_without_label(understood, hits):
             return "dose" if understood.about_farming else "off_topic"
-        unseen = safety.signs_unseen(understood, self._named(hits[:5], {"sign"})) or (
-            not set(understood.problems) & self._named(hits[:6], questions.PROBLEM_KINDS)
-            and safety.problems_unseen([self.glossary.name(problem, "en") for problem in understood.problems], hits)
+        problems = understood.problems if understood.intent in ("act", "when", "amount", "prevent") else ()
+        named = [self.glossary.name(problem, "en") for problem in problems]
+        about = safety.about(hits)
+        unseen = safety.signs_unseen(understood, self._named([hit.passage.text for hit in hits[:5]], {"sign"})) or (
+            not set(problems) & self._named(about, questions.PROBLEM_KINDS) and safety.problems_unseen(named, about)
         )
         if safety.evidence(hits) >= safety.EVIDENCE_FLOOR and not unseen:
             return None
@@ -153,9 +163,8 @@ class Assistant:
             return "off_topic"
         return "weak_crop" if understood.crops else "weak"
 
-    def _named(self, hits: list[Hit], kinds: Collection[str]) -> set[str]:
-        """Ids of the glossary entries of these kinds that passages name."""
-        texts = (f"{hit.passage.title}. {hit.passage.heading}. {hit.passage.text}" for hit in hits)
+    def _named(self, texts: list[str], kinds: Collection[str]) -> set[str]:
+        """Ids of the glossary entries of these kinds that texts name."""
         return {mention.term.id for text in texts for mention in self.glossary.find(text, kinds)}
 
     def _problem(self, question: Question, problem: str, clock: _Clock) -> Answer:
@@ -179,7 +188,7 @@ class Assistant:
                 parts.append(phrase(language, "nearest", topics="; ".join(topics.split("; ")[:3])))
             parts.append(phrase(language, "whom", expert=self.expert or phrase(language, "expert")))
         answer = self._plain(question, "refusal", (" " if language != "zh" else "").join(parts), clock)
-        return replace(answer, passages=tuple(hit.passage for hit in hits))
+        return replace(answer, passages=tuple(hit.passage for hit in hits[:READ_HITS]))
 
     def _plain(self, question: Question, kind: Kind, text: str, clock: _Clock) -> Answer:
         return self.signed(Answer(question=question, kind=kind, text=text, timings_ms=clock.total()))

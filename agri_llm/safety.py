@@ -29,6 +29,8 @@ Reason = Literal["no citation", "no support", "number", "name", "negation"]
 # Logistic regression on answerable and unanswerable questions, fitted and printed by benchmarks/evidence.py.
 EVIDENCE_WEIGHTS = {"meaning": 9.5, "words": 8.1, "bias": -6.2}
 EVIDENCE_FLOOR = 0.65
+# Sections of a sheet that name more than what the sheet is about.
+_ASIDES = ("what you see", "what to do now", "prevention", "when to call")
 # A written sentence rests on a passage when this share of its content words stands in one or two neighbouring sentences of it.
 SUPPORT_FLOOR = 0.67
 
@@ -160,10 +162,25 @@ def signs_unseen(question: Understood, seen: Collection[str]) -> bool:
     return 2 * len(set(question.signs) & set(seen)) <= len(question.signs)
 
 
-def problems_unseen(names: Sequence[str], hits: Sequence[Hit]) -> bool:
-    """Whether none of the problems a question names, by their names, stands in the best passages."""
-    text = stems(" ".join(f"{hit.passage.title} {hit.passage.heading} {hit.passage.text}" for hit in hits[:6]))
-    return bool(names) and not any(stems(name) <= text for name in names)
+def problems_unseen(names: Sequence[str], texts: Sequence[str]) -> bool:
+    """Whether none of the problems a question names, by their names, stands in any of the texts."""
+    found = stems(" ".join(texts))
+    return bool(names) and not any(stems(name) <= found for name in names)
+
+
+def about(hits: Sequence[Hit]) -> list[str]:
+    """Return what the passages found are about, as texts to look for a problem in.
+
+    When the best one is of a sheet, that sheet alone counts, and of its steps and signs the title alone: those sections also
+    name what only looks alike, or what a step helps against besides.
+    """
+    if not any(hit.passage.heading.lower().startswith(_ASIDES) for hit in hits[:1]):
+        return [f"{hit.passage.title}. {hit.passage.text}" for hit in hits[:6]]
+    sheet = [hit.passage for hit in hits if hit.passage.document_id == hits[0].passage.document_id]
+    return [
+        passage.title if passage.heading.lower().startswith(_ASIDES) else f"{passage.title}. {passage.text}"
+        for passage in sheet
+    ]
 
 
 def evidence(hits: Sequence[Hit]) -> float:

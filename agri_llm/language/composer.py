@@ -17,6 +17,7 @@ from agri_llm.records import Hit, Intent
 from agri_llm.sentences import split
 
 # All measured on the agxqa development questions by benchmarks/answers.py; the figures are in docs/benchmarks.md.
+RARITY_PASSAGES = 12  # in so many passages the rarity of a word is counted
 WORDS_WEIGHT = 3.0  # of the share of the question's words in a sentence, beside its cosine
 ENOUGH_WORDS = 40  # after these, weak sentences are left out
 FULL_WORDS = 50  # after these, nothing is added
@@ -111,8 +112,9 @@ def _candidates(brief: Brief) -> list[_Candidate]:
     asked = stems(brief.query or brief.question.text)
     spans = [split(hit.passage.text) for hit in brief.hits]
     found = [[stems(span.text) for span in group] for group in spans]
-    frequency = Counter(word for group in found for words in group for word in words & asked)
-    total = sum(len(group) for group in found)
+    near = found[:RARITY_PASSAGES]
+    frequency = Counter(word for group in near for words in group for word in words & asked)
+    total = sum(len(group) for group in near)
     rarity = {word: math.log(1 + total / (1 + frequency[word])) for word in asked}
     whole = sum(rarity.values()) or 1.0
     candidates = []

@@ -465,3 +465,17 @@ def test_a_question_of_full_length_is_judged_at_once(piece: str, glossary: Gloss
     text = (piece * MAX_CHARACTERS)[:MAX_CHARACTERS]
     input_problem(text)
     dose_without_label(ask(glossary, text), NO_RATE)
+
+
+def test_a_pest_that_a_sheet_only_mentions_is_not_what_the_sheet_is_about() -> None:
+    def hit(heading: str, text: str) -> Hit:
+        sheet = Passage(id=text, document_id="faw", title="Fall armyworm on maize", heading=heading, text=text)
+        return Hit(passage=sheet, score=1.0)
+
+    signs = hit("What you see", "Stem borers leave small holes in maize, fall armyworm ragged ones.")
+    kind = hit("What it is", "Fall armyworm is the caterpillar of a moth.")
+    assert safety.problems_unseen(["stem borer"], safety.about([signs, kind]))
+    assert not safety.problems_unseen(["fall armyworm"], safety.about([signs, kind]))
+    assert not safety.problems_unseen([], safety.about([signs, kind]))
+    report = hit("", "Stem borers were found in maize.")
+    assert not safety.problems_unseen(["stem borer"], safety.about([report, kind]))
