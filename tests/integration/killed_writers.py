@@ -146,9 +146,11 @@ def kill_at_random(writers: Writers, kills: int = 12) -> dict[str, Any]:
     during: Counter[str] = Counter()
 
     def rebuild() -> None:
-        while True:
+        while True:  # a reader needs less than two writes, else it never catches a whole version
             writers.write("new")
+            time.sleep(0.05)
             writers.write("old")
+            time.sleep(0.05)
 
     for _ in range(kills):
         child = writers.in_child(rebuild)
