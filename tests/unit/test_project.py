@@ -7,96 +7,16 @@ import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator
-from datetime import date
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from agri_llm import quantities, sentences
-from knowledge_base.terms import Glossary
-
 ROOT = Path(__file__).resolve().parents[2]
-SHEETS = sorted((ROOT / "knowledge_base/corpus/en").glob("*.md"))
-TOPICS = {"disease", "pest", "nutrient", "soil", "water", "storage", "safety", "ipm", "virus", "disorder", "growing"}
-REGIONS = {"world", "africa", "asia", "latin america", "north america", "europe", "oceania", "middle east"}
-# Headings in their order; those in brackets where there is something to say.
-PROBLEM = (
-    r"What you see\|What it is\|When it (spreads|happens)\|What to do now\|Cultural((\|Biological)?\|Chemical|\|Fertiliser)?"
-    r"\|Prevention\|When to call an expert"
-)
-METHOD = r"What it is\|Why it matters\|When to do it\|How to do it(\|How much)?\|Mistakes to avoid\|When to call an expert"
-each_sheet = pytest.mark.parametrize("sheet", SHEETS, ids=lambda path: path.stem)
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-
-
-@cache
-def parts(sheet: Path) -> tuple[dict[str, Any], str]:
-    """The front matter and the body of a sheet."""
-    _, front, body = sheet.read_text(encoding="utf-8").split("---\n", 2)
-    return yaml.safe_load(front), body
-
-
-def passages(body: str) -> Iterator[tuple[str, str]]:
-    """Yield (nearest heading, line) for every paragraph and bullet."""
-    heading = ""
-    for line in filter(None, map(str.strip, body.splitlines())):
-        if line.startswith("#"):
-            heading = line.lstrip("# ")
-        else:
-            yield heading, line
-
-
-def test_there_are_sheets() -> None:
-    assert len(SHEETS) >= 50
-
-
-@each_sheet
-def test_a_sheet_says_what_it_is_about_and_who_says_so(sheet: Path) -> None:
-    front, body = parts(sheet)
-    assert front["id"] == sheet.stem
-    assert body.startswith(f"# {front['title']}\n")
-    assert front["crops"]
-    assert [crop for crop in front["crops"] if crop != "any" and not Glossary.load().crops(crop)] == []
-    assert front["topics"]
-    assert set(front["topics"]) <= TOPICS
-    assert front["regions"]
-    assert set(front["regions"]) <= REGIONS
-    assert (front["language"], front["licence"]) == ("en", "CC-BY-4.0")
-    assert isinstance(front["reviewed"], date)
-    assert len(front["sources"]) >= 2
-    for source in front["sources"]:
-        assert source["organisation"].strip()
-        assert source["title"].strip()
-        assert 1950 <= source["year"] <= front["reviewed"].year
-
-
-@each_sheet
-def test_a_sheet_has_the_sections_of_its_kind_in_order(sheet: Path) -> None:
-    headings = "|".join(re.findall(r"^#{2,3} (.+)$", parts(sheet)[1], re.MULTILINE))
-    assert re.fullmatch(PROBLEM, headings) or re.fullmatch(METHOD, headings), headings
-
-
-@each_sheet
-def test_a_sheet_gives_no_dose_of_a_chemical_without_its_label(sheet: Path) -> None:
-    for heading, line in passages(parts(sheet)[1]):
-        if heading == "Chemical" and "label" not in line:
-            doses = [found.text for found in quantities.find(line) if re.match("(mass|volume) per ", found.kind)]
-            assert not doses, line
-
-
-@each_sheet
-def test_every_sentence_of_a_sheet_stands_alone_and_is_plain(sheet: Path) -> None:
-    for _, line in passages(parts(sheet)[1]):
-        assert not re.search(r"\*|__|<[a-z/]|!?\[[^\]]*\]\(|https?://", line), line
-        for sentence in sentences.split(line.removeprefix("- ")):
-            assert not re.match(r"(It|This|These|They)\b", sentence.text), sentence.text
 
 
 @cache
