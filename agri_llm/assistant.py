@@ -27,8 +27,13 @@ _NOTES_BEGUN = regex.compile(r"<(?:evidence|think)>.*|<[a-z]{0,8}$", regex.DOTAL
 class Search(Protocol):
     """Finds passages; `KnowledgeBase.search` is one."""
 
-    def __call__(self, query: str, k: int = 10, *, crop: tuple[str, ...] | None = None) -> list[Hit]:
-        """Return up to k hits, best first; `crop` keeps passages about one of these crops, or about any."""
+    def __call__(
+        self, query: str, k: int = 10, *, crop: tuple[str, ...] | None = None, language: str | None = None, english: str = ""
+    ) -> list[Hit]:
+        """Return up to k hits, best first; `crop` keeps passages about one of these crops, or about any.
+
+        With a `language` only its passages; `english` says in English what a query in another language asks.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,17 +141,20 @@ class Assistant:
         return {mention.term.id for mention in self.glossary.find(text, NAMED)} | set(self.glossary.crops(text))
 
     def _search(self, understood: Understood) -> list[Hit]:
-        """Search as asked; with the glossary's names added where the language differs or the words as asked found little.
+        """Search in the asker's language; where that finds too little, in all of them with the glossary's English names.
 
-        Added names cost a point of R@1 on English questions that need none (docs/benchmarks.md).
+        Added names cost a point of R@1 on English questions that need none (docs/benchmarks.md), so they come second there too.
         """
-        crops, expanded = understood.crops or None, self.glossary.expand(understood.query)
-        if understood.language != "en":
-            return self.search(expanded, HITS, crop=crops)
-        hits = self.search(understood.query, HITS, crop=crops)
-        if expanded == understood.query or safety.evidence(hits) >= safety.EVIDENCE_FLOOR:
+        crops, query, language = understood.crops or None, understood.query, understood.language
+        if language == "en":
+            other, english = self.glossary.expand(query), ""
+            hits = self.search(query, HITS, crop=crops)
+        else:
+            other = english = questions.in_english(understood, self.glossary)
+            hits = self.search(query, HITS, crop=crops, language=language, english=english)
+        if other in ("", query) or safety.evidence(hits) >= safety.EVIDENCE_FLOOR:
             return hits
-        return max(hits, self.search(expanded, HITS, crop=crops), key=safety.evidence)
+        return max(hits, self.search(other, HITS, crop=crops, english=english), key=safety.evidence)
 
     def _weak(self, understood: Understood, hits: list[Hit]) -> str | None:
         if safety.dose_without_label(understood, hits):

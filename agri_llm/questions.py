@@ -8,7 +8,8 @@ from typing import Protocol
 
 import regex
 
-from agri_llm.records import Intent, Question
+from agri_llm.phrases import phrase
+from agri_llm.records import Answer, Intent, Question
 
 MAX_CHARACTERS = 2000
 
@@ -55,6 +56,9 @@ class Glossary(Protocol):
 
     def expand(self, text: str, language_of_index: str = "en") -> str:
         """The text plus the names of its terms in the language of the passages."""
+
+    def translated(self, text: str, language: str = "en") -> str:
+        """What the glossary can say of a text in another language."""
 
     def is_about_farming(self, text: str) -> bool:
         """Whether a text names anything of farming."""
@@ -119,6 +123,10 @@ _INTENTS: dict[Intent, tuple[str, ...]] = {
         r"是什么|什么病|什么虫|症状|为什么|怎么回事|原因|知道|识别|判断|辨别|区分",
     ),
 }
+# What sections of documents that answer such questions are about.
+_WANTED: dict[Intent, str] = {
+    "identify": "symptoms", "act": "control", "when": "when", "amount": "how much", "prevent": "prevention", "explain": "",
+}  # fmt: skip
 _PERSONAL = regex.compile(r"\b(?:i|my|mine|we|our|i'm|i've)\b|我|怎么办|咋办", regex.IGNORECASE)
 _LINK = regex.compile(r"^\s*(?:(?:and|but|or|also|then|what about|how about|what if|same)\b|那|还有|如果)", regex.IGNORECASE)
 _POINTING = regex.compile(r"\b(?:it|its|them|they|this|that|these|those|there)\b|它|这个|这种|那个", regex.IGNORECASE)
@@ -148,6 +156,16 @@ def language_of(text: str, stated: str | None = None) -> str:
     return stated or ("zh" if _HAN.search(text) else "en")
 
 
+def language_note(answer: Answer) -> str:
+    """Say in the asker's language that the quoted passages are in another one; "" where they are not."""
+    asked_in = language_of(answer.question.text, answer.question.language)
+    spoken = {citation.passage.language for citation in answer.citations} - {asked_in}
+    if not spoken:
+        return ""
+    names = [phrase(asked_in, f"in_{language}") if language in ("en", "zh") else language for language in sorted(spoken)]
+    return phrase(asked_in, "other_language", spoken=", ".join(names))
+
+
 def understand(question: Question, glossary: Glossary) -> Understood:
     """Read a question together with the one it follows and the details given beside it."""
     earlier = [question]
@@ -157,6 +175,12 @@ def understand(question: Question, glossary: Glossary) -> Understood:
     while earlier:
         understood = _in_context(_read(earlier.pop(), glossary), understood, glossary)
     return understood
+
+
+def in_english(understood: Understood, glossary: Glossary) -> str:
+    """Say a question in English as far as the glossary can, with a word for what it wants; "" where it knows nothing of it."""
+    said = glossary.translated(understood.query)
+    return f"{said} {_WANTED[understood.intent]}".strip() if said else ""
 
 
 def _read(question: Question, glossary: Glossary) -> Understood:

@@ -49,7 +49,8 @@ class Passage:
     """A piece of a document, about 200 tokens, with everything a reader needs to check it.
 
     `text` is a verbatim part of the document's text; `heading` the path of headings above it, joined by " > ".
-    `page` is the physical page (1-based), `page_label` the printed one.
+    `page` is the physical page (1-based), `page_label` the printed one. `twin_of` is the document that this one says in
+    another language.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Passage:
     language: str = "en"
     published: str | None = None
     sources: tuple[str, ...] = ()
+    twin_of: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,15 @@
 """Files of many formats → text with page numbers, title, source, licence, region and date.
 
 What stands in a Markdown, text or JSON lines file is kept word for word (only line ends are made equal), because quotes are
-later looked up in it. Whatever cannot be read is named in one sentence, and the rest is read all the same.
+later looked up in it. Whatever cannot be read is named in one sentence, and the rest is read all the same. Files that come
+from others are read through `knowledge_base.reading`, which does this in a process of its own.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import os
+import io
 import re
 import unicodedata
 import zlib
@@ -18,10 +19,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from agri_llm.errors import DocumentUnreadable
-from knowledge_base.layouts import read_docx, read_html, read_pdf
+from knowledge_base.files import content, ending, unknown_format, walk
+from knowledge_base.languages import with_languages
+from knowledge_base.layouts import read_html, read_pdf, stated_encoding
+from knowledge_base.office import read_docx
 from knowledge_base.tables import csv_rows, json_rows
 from knowledge_base.texts import (
-    MAX_BYTES,
+    MAX_UNPACKED_BYTES,
     Page,
     damaged,
     decoded,
@@ -30,13 +34,12 @@ from knowledge_base.texts import (
     not_really,
     plain_lines,
     text_pages,
-    too_large,
 )
 
 Kind = Literal["markdown", "plain", "row"]
 
 _FIRST_HEADING = re.compile(r"^#{1,6}[ \t]+(.+)", re.MULTILINE)
-_HAN = re.compile(r"[\u3400-\u9fff]")
+_NAMED_LINES = 5  # faults of one file told one by one; after that they are counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,7 @@ class Document:
     """A file, or one row of a table, with everything a reader needs to find and judge it.
 
     `kind` says how to cut it: "markdown" has headings, "plain" has none, "row" is one unit already. `path` is for messages:
-    the place below the folder that was given.
+    the place below the folder that was given. `language` is a code like "en", empty only until `with_languages` has looked.
     """
 
     id: str
@@ -57,92 +60,70 @@ class Document:
     region: tuple[str, ...] = ()
     crop: tuple[str, ...] = ()
     topic: tuple[str, ...] = ()
-    language: str = "en"
+    language: str = ""
     published: str | None = None
     sources: tuple[str, ...] = ()
+    twin_of: str = ""  # id of the document that this one says in another language
 
 
 def read(path: Path) -> list[Document]:
     """Return the documents of one file: one, or one per row of a table; raises DocumentUnreadable at the first fault."""
-    documents = []
-    for part in _parts(path, path.name):
+    documents: list[Document] = []
+    for part in parts(path, path.name):
         if isinstance(part, DocumentUnreadable):
             raise part
         documents.append(part)
-    return documents
+    return with_languages(documents)
 
 
 def read_all(paths: Iterable[Path]) -> Iterator[Document | DocumentUnreadable]:
-    """Yield the documents of files and folders in a fixed order, and an error for each that cannot be read.
+    """Yield the documents of files and folders of our own in a fixed order, and an error for each that cannot be read.
 
-    Hidden files and symbolic links inside folders are skipped. An id that occurs twice is an error the second time.
+    Hidden files, symbolic links and pictures inside folders are skipped. An id that occurs twice is an error the second time.
     """
+    yield from gathered(walk(paths), lambda path, name: list(parts(path, name)))
+
+
+def gathered(
+    files: Iterable[tuple[Path | DocumentUnreadable, str]],
+    read_one: Callable[[Path, str], list[Document | DocumentUnreadable]],
+) -> Iterator[Document | DocumentUnreadable]:
+    """Yield what `read_one` finds in each file, with languages; an id that was there before is an error."""
     seen: dict[str, str] = {}
-    for path, name in _files(paths):
-        for part in [path] if isinstance(path, DocumentUnreadable) else _parts(path, name):
-            if isinstance(part, Document) and part.id in seen:
-                yield DocumentUnreadable(
-                    f"{part.path} has the id {part.id}, which {seen[part.id]} has already",
-                    "two documents with one id cannot be told apart",
-                    "rename the file or give it an id of its own",
-                )
+    for path, name in files:
+        found = [path] if isinstance(path, DocumentUnreadable) else read_one(path, name)
+        documents = iter(with_languages([part for part in found if isinstance(part, Document)]))
+        for part in found:
+            known = part if isinstance(part, DocumentUnreadable) else next(documents)
+            if isinstance(known, Document) and known.id in seen:
+                yield _twice(known, seen[known.id])
                 continue
-            if isinstance(part, Document):
-                seen[part.id] = part.path
-            yield part
+            if isinstance(known, Document):
+                seen[known.id] = known.path
+            yield known
 
 
-def _files(paths: Iterable[Path]) -> Iterator[tuple[Path | DocumentUnreadable, str]]:
-    """Yield each file with its name below the folder it was found through, so that ids are the same on every machine."""
-    for given in paths:
-        if not given.is_dir():
-            yield given, given.name
-            continue
-        faults: list[OSError] = []
-        for folder, folders, files in os.walk(given, onerror=faults.append):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for path in (Path(folder) / name for name in sorted(files) if not name.startswith(".")):
-                if path.is_file() and not path.is_symlink():
-                    yield path, path.relative_to(given).as_posix()
-        for fault in faults:
-            yield _not_opened(Path(fault.filename).name, fault), ""
+def _twice(document: Document, first: str) -> DocumentUnreadable:
+    return DocumentUnreadable(
+        f"{document.path} has the id {document.id}, which {first} has already",
+        "two documents with one id cannot be told apart",
+        "rename the file or give it an id of its own",
+    )
 
 
-def _parts(path: Path, name: str) -> Iterator[Document | DocumentUnreadable]:
-    """Yield the documents of one file; what is wrong with it is yielded too, never raised."""
-    reader = READERS.get(_ending(path.name))
+def parts(path: Path, name: str) -> Iterator[Document | DocumentUnreadable]:
+    """Yield the documents of one file, `language` empty where none is stated; what is wrong is yielded too, never raised."""
+    reader = READERS.get(ending(path.name))
     try:
-        size = path.stat().st_size
         if reader is None:
-            raise DocumentUnreadable(
-                f"{name} has a format we do not know",
-                "its text cannot be read",
-                f"save it as one of {', '.join(sorted(READERS))}",
-            )
-        if size == 0:
-            raise empty(name)
-        if size > MAX_BYTES:
-            raise too_large(name)
-        yield from reader(path, name)
+            raise unknown_format(name, READERS)
+        yield from reader(content(path, name), name)
     except DocumentUnreadable as error:
         yield error
-    except OSError as error:
-        yield _not_opened(name, error)
 
 
-def _not_opened(name: str, error: OSError) -> DocumentUnreadable:
-    reason = error.strerror or type(error).__name__
-    return DocumentUnreadable(f"{name} cannot be opened", reason.lower(), "check its name and that you may read it")
-
-
-def _ending(name: str) -> str:
-    """Return the part of a file name that says its format, like ".pdf" or ".jsonl.gz"."""
-    suffixes = [suffix.lower() for suffix in Path(name).suffixes]
-    return "".join(suffixes[-2:]) if suffixes[-2:-1] == [".jsonl"] else "".join(suffixes[-1:])
-
-
-def _markdown(path: Path, name: str) -> Iterator[Document]:
-    fields, text = front_matter(decoded(path.read_bytes(), name, "Markdown file"), name)
+def _markdown(data: bytes, name: str) -> Iterator[Document]:
+    fields, text = front_matter(decoded(data, name, "Markdown file"), name)
     yield _document({"title": _first_heading(text), **fields}, text_pages(text), "markdown", name)
 
 
@@ -152,28 +133,29 @@ def _first_heading(text: str) -> str:
     return found[1].rstrip("# \t").strip("*_ ") if found else ""
 
 
-def _plain(path: Path, name: str) -> Iterator[Document]:
-    yield _document({}, text_pages(decoded(path.read_bytes(), name, "text file")), "plain", name)
+def _plain(data: bytes, name: str) -> Iterator[Document]:
+    yield _document({}, text_pages(decoded(data, name, "text file")), "plain", name)
 
 
-def _html(path: Path, name: str) -> Iterator[Document]:
-    fields, pages = read_html(decoded(path.read_bytes(), name, "web page (HTML)"), name)
+def _html(data: bytes, name: str) -> Iterator[Document]:
+    text = decoded(data, name, "web page (HTML)", stated=stated_encoding(data))
+    fields, pages = read_html(text, name)
     yield _document(fields, pages, "markdown", name)
 
 
-def _pdf(path: Path, name: str) -> Iterator[Document]:
-    fields, pages = read_pdf(path.read_bytes(), name)
+def _pdf(data: bytes, name: str) -> Iterator[Document]:
+    fields, pages = read_pdf(data, name)
     yield _document(fields, pages, "plain", name)
 
 
-def _docx(path: Path, name: str) -> Iterator[Document]:
-    fields, pages = read_docx(path.read_bytes(), name)
+def _docx(data: bytes, name: str) -> Iterator[Document]:
+    fields, pages = read_docx(data, name)
     yield _document({**fields, "title": fields["title"] or _first_heading(pages[0].text)}, pages, "markdown", name)
 
 
-def _csv(path: Path, name: str) -> Iterator[Document]:
+def _csv(data: bytes, name: str) -> Iterator[Document]:
     used: dict[str, int] = {}
-    for fields in csv_rows(decoded(path.read_bytes(), name, "CSV file"), name):
+    for fields in csv_rows(decoded(data, name, "CSV file"), name):
         # Not the row number: a row keeps its id when another is put in above it.
         key = _slug(fields["key"] or fields["title"]) or _short_hash(fields["text"])
         used[key] = used.get(key, 0) + 1
@@ -183,23 +165,37 @@ def _csv(path: Path, name: str) -> Iterator[Document]:
         raise empty(name)
 
 
-def _json_lines(path: Path, name: str) -> Iterator[Document | DocumentUnreadable]:
-    found = False
-    with _opened(path) as stream:
-        try:
-            for row in json_rows(stream, name, MAX_BYTES):
-                found = True
-                yield row if isinstance(row, DocumentUnreadable) else _from_json(row, name)
-        except gzip.BadGzipFile as error:
-            raise not_really(name, "gzip file") from error
-        except (EOFError, zlib.error) as error:
-            raise damaged(name) from error
-    if not found:
+def _json_lines(data: bytes, name: str) -> Iterator[Document | DocumentUnreadable]:
+    faults: list[DocumentUnreadable] = []
+    found = 0
+    try:
+        for row in json_rows(_unpacked(data, name), name, MAX_UNPACKED_BYTES):
+            part = row if isinstance(row, DocumentUnreadable) else _from_json(row, name)
+            if isinstance(part, Document):
+                found += 1
+                yield part
+            else:
+                faults.append(part)
+    except gzip.BadGzipFile as error:
+        raise not_really(name, "gzip file") from error
+    except (EOFError, zlib.error):
+        faults.append(damaged(name))
+    if not found and not faults:
         raise empty(name)
+    if not found and len(faults) > 1:
+        raise DocumentUnreadable(
+            f"None of {len(faults)} lines of {name} can be used", f"{faults[0].what}, and so on", faults[0].next_step
+        )
+    yield from faults[:_NAMED_LINES]
+    if len(faults) > _NAMED_LINES:
+        raise DocumentUnreadable(
+            f"{len(faults) - _NAMED_LINES} more lines of {name} cannot be used", "their passages are missing", "correct them"
+        )
 
 
-def _opened(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
+def _unpacked(data: bytes, name: str) -> BinaryIO:
+    stream = io.BytesIO(data)
+    return cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if name.lower().endswith(".gz") else stream
 
 
 def _from_json(row: Mapping[str, Any], name: str) -> Document | DocumentUnreadable:
@@ -213,7 +209,7 @@ def _from_json(row: Mapping[str, Any], name: str) -> Document | DocumentUnreadab
         return error
 
 
-READERS: Mapping[str, Callable[[Path, str], Iterator[Document | DocumentUnreadable]]] = {
+READERS: Mapping[str, Callable[[bytes, str], Iterator[Document | DocumentUnreadable]]] = {
     ".md": _markdown,
     ".markdown": _markdown,
     ".txt": _plain,
@@ -230,7 +226,7 @@ READERS: Mapping[str, Callable[[Path, str], Iterator[Document | DocumentUnreadab
 
 def _document(fields: Mapping[str, Any], pages: Sequence[Page], kind: Kind, name: str) -> Document:
     """Put together what a file says about itself; unknown fields are left aside."""
-    kept = tuple(replace(page, text=plain_lines(page.text)) for page in pages)
+    kept = tuple(replace(page, text=plain_lines(page.text), label=page.label and plain_lines(page.label)) for page in pages)
     text = "".join(page.text for page in kept)
     if not re.search(r"\w", text):
         raise empty(name)
@@ -252,9 +248,10 @@ def _document(fields: Mapping[str, Any], pages: Sequence[Page], kind: Kind, name
         region=several("regions", "region"),
         crop=several("crops", "crop"),
         topic=several("topics", "topic"),
-        language=one("language").lower().split("-")[0] or ("zh" if len(_HAN.findall(text)) > len(text) / 4 else "en"),
+        language=re.split("[-_]", one("language").lower())[0],
         published=one("published", "reviewed", "date") or None,
         sources=_sources(fields.get("sources"), name),
+        twin_of=str(fields.get("twin_of") or ""),
     )
 
 
@@ -279,7 +276,7 @@ def _sources(value: Any, name: str) -> tuple[str, ...]:
 
 
 def _stem(name: str) -> str:
-    return name[: len(name) - len(_ending(name))]
+    return name[: len(name) - len(ending(name))]
 
 
 def _slug(words: str) -> str:

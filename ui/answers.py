@@ -7,8 +7,7 @@ from html import escape
 
 from agri_llm import safety
 from agri_llm.assistant import partial_answer
-from agri_llm.phrases import phrase
-from agri_llm.questions import language_of
+from agri_llm.questions import language_note
 from agri_llm.records import Answer, Question, Sentence
 from ui import citations
 from ui.markup import answer_html
@@ -22,9 +21,8 @@ def finished_html(answer: Answer) -> str:
     notes += _text(answer)
     if not answer.complete:
         notes += _line("note", word("stopped" if answer.text else "stopped_early"))
-    asked_in = language_of(answer.question.text, answer.question.language)
-    if any(citation.passage.language != asked_in for citation in answer.citations):
-        notes += _line("note", phrase(asked_in, "other_language"))
+    if note := language_note(answer):
+        notes += _line("note", note)
     return f'<div class="agri-answer agri-{kind}">{notes}{citations.sources_html(answer)}</div>'
 
 

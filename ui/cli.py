@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
@@ -30,6 +31,16 @@ app.add_typer(index_app, name="index")
 IndexFolder = Annotated[Path | None, typer.Option("--index", help="Index folder; the default one when not given.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, and nothing else.")]
 Batch = Annotated[str | None, typer.Option(metavar="FILE", help="Questions as JSON lines, answered as such; - reads stdin.")]
+
+
+class Kinds(StrEnum):
+    """What documents can be counted by."""
+
+    crop = "crop"
+    topic = "topic"
+    language = "language"
+
+
 Language = Annotated[str | None, typer.Option(help="Language of the answer, like en or zh.")]
 
 
@@ -60,7 +71,7 @@ def ask(
         else:
             with indexing.progress("Looking for an answer"):
                 answer = _assistant().answer(details.question(question or ""))
-            _say(rendering.one_line(answer.to_json()) if as_json else rendering.answer_text(answer), out)
+            _say(rendering.one_line(rendering.answer_json(answer)) if as_json else rendering.answer_text(answer), out)
 
 
 def _ask_all(source: str, details: Details, out: TextIO) -> None:
@@ -72,7 +83,7 @@ def _ask_all(source: str, details: Details, out: TextIO) -> None:
             bad += _tell(line)
         else:
             answer = assistant.answer(line.as_question(details))
-            _say(rendering.one_line({**answer.to_json(), "question_id": line.id}), out)
+            _say(rendering.one_line({**rendering.answer_json(answer), "question_id": line.id}), out)
     _end(bad)
 
 
@@ -154,13 +165,24 @@ def index_remove(
 
 
 @index_app.command("list")
-def index_list(index: IndexFolder = None, as_json: AsJson = False) -> None:
-    """List the documents in the index."""
+def index_list(
+    crop: Annotated[str | None, typer.Option(help="Only documents about this crop.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Only documents on this topic, like pest or soil.")] = None,
+    language: Annotated[str | None, typer.Option(help="Only documents in this language, like en or zh.")] = None,
+    by: Annotated[Kinds | None, typer.Option(help="Count the documents of each crop, topic or language.")] = None,
+    index: IndexFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the documents in the index, or count them by crop, topic or language."""
     from ui.commands import indexing, quiet, rendering
 
     with quiet.results() as out:
-        documents = indexing.listed(_open(index).index_folder)
-        _say(rendering.documents_json(documents) if as_json else rendering.documents_text(documents), out)
+        documents = indexing.listed(_open(index).index_folder, crop, topic, language)
+        if by is not None:
+            counts = indexing.counted_by(documents, by.value)
+            _say(rendering.one_line(dict(counts)) if as_json else rendering.counts_text(by.value, counts), out)
+        else:
+            _say(rendering.documents_json(documents) if as_json else rendering.documents_text(documents), out)
 
 
 @app.command()

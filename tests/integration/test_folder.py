@@ -24,7 +24,7 @@ from knowledge_base import index as index_module
 from knowledge_base.embedding import Embedder, Vectors, embedded_model_folder
 from knowledge_base.folder import current_version, new_version, only_writer, read_manifest
 from knowledge_base.index import KnowledgeBase, load_view
-from knowledge_base.words import WordIndex
+from knowledge_base.postings import Postings
 
 OLD, NEW = passages("old"), passages("new")
 
@@ -33,7 +33,7 @@ OLD, NEW = passages("old"), passages("new")
 def known(embedder: Embedder) -> builder.Known:
     """The vectors of both versions, so that the many builds below need no model."""
     every = [*OLD, *NEW]
-    return {builder.vector_key(each): pair for each, pair in zip(every, builder.embed(every, embedder, {}, None), strict=True)}
+    return dict(builder.embed(every, embedder, {}))
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_writer_killed_before_any_step_leaves_the_old_version_or_the_new_one(k
     deaths = killed("steps", tmp_path / "index", known, tmp_path)
     steps = [death["step"] for death in deaths]
     assert len(steps) > 40
-    assert {"open passages.jsonl", "open rows.npy", "open manifest.json.new", "open CURRENT.new"} < set(steps)
+    assert {"open passages.jsonl", "open group.npy", "open manifest.json.new", "open CURRENT.new"} < set(steps)
     swap = steps.index("os.rename CURRENT.new")
     assert {death["found"] for death in deaths[: swap + 1]} == {"old"}
     assert {death["found"] for death in deaths[swap + 1 :]} == {"new"}
@@ -81,7 +81,7 @@ def test_a_writer_killed_before_any_step_leaves_the_old_version_or_the_new_one(k
 def test_a_writer_killed_in_the_middle_of_a_file_leaves_the_old_version(known: builder.Known, tmp_path: Path) -> None:
     deaths = killed("halves", tmp_path / "index", known, tmp_path)
     assert [(death["step"], death["found"]) for death in deaths] == [
-        ("passages.jsonl", "old"),
+        ("documents.json", "old"),
         ("manifest.json.new", "old"),
         ("CURRENT.new", "old"),
     ]
@@ -158,7 +158,7 @@ def test_a_missing_or_cut_file_is_noticed(index: Path, embedder: Embedder) -> No
 
 def test_an_index_of_another_format_is_refused(index: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_folder, "FORMAT", 7)
-    with pytest.raises(IndexMismatch, match="it has format 1, this program reads 7"):
+    with pytest.raises(IndexMismatch, match="it has format 2, this program reads 7"):
         load_view(index, embedder)
 
 
@@ -256,11 +256,11 @@ def test_a_second_thread_is_refused_like_a_second_process(index: Path, write: Ca
 def test_a_writer_that_fails_leaves_the_index_as_it_was(
     index: Path, embedder: Embedder, write: Callable[[Sequence[Any]], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: WordIndex, folder: Path) -> None:
+    def full(self: Postings, folder: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     before = sorted(path.name for path in index.iterdir())
-    monkeypatch.setattr(WordIndex, "save", full)
+    monkeypatch.setattr(Postings, "save", full)
     with pytest.raises(OSError, match="No space left"):
         write(NEW)
     assert sorted(path.name for path in index.iterdir()) == before
@@ -330,23 +330,45 @@ def test_a_search_under_way_ends_with_the_version_it_began_with(
     assert list(base.view.passages) == NEW
 
 
-def test_a_reader_whose_files_are_deleted_while_it_opens_them_opens_the_next_version(
+def test_a_version_that_a_reader_is_opening_is_kept_until_a_later_writer(
     index: Path, embedder: Embedder, write: Callable[[Sequence[Any]], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[Path] = []
 
-    def read_then_write(version: Path) -> dict[str, Any]:
-        manifest = read_manifest(version)
+    def read_then_write(version: Path, **options: Any) -> dict[str, Any]:
+        manifest = read_manifest(version, **options)
         opened.append(version)
         if len(opened) == 1:
             write(NEW)
             write(NEW)
-            assert not version.exists()
+            assert version.exists()
         return manifest
 
     monkeypatch.setattr(index_folder, "read_manifest", read_then_write)
+    assert list(load_view(index, embedder).passages) == OLD
+    monkeypatch.undo()
+    write(NEW)
+    assert not opened[0].exists()
+    assert len(list(index.glob("version-*"))) == 2
+
+
+def test_a_reader_whose_version_is_deleted_before_it_opens_it_opens_the_next_one(
+    index: Path, embedder: Embedder, write: Callable[[Sequence[Any]], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Path] = []
+
+    def look_then_write(folder: Path) -> Path:
+        version = current_version(folder)
+        looked.append(version)
+        if len(looked) == 1:
+            monkeypatch.undo()
+            write(NEW)
+            write(NEW)
+            assert not version.exists()
+        return version
+
+    monkeypatch.setattr(index_folder, "current_version", look_then_write)
     assert list(load_view(index, embedder).passages) == NEW
-    assert len(opened) == 2
 
 
 def test_a_version_can_be_built_beside_a_reader_in_every_thread(

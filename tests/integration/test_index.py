@@ -262,18 +262,18 @@ def test_an_index_of_nothing_is_refused_and_leaves_no_folder(embedder: Embedder,
 
 
 def test_two_passages_with_one_id_are_refused(embedder: Embedder, index: Path) -> None:
-    twin = replace(PASSAGES[1], id=PASSAGES[0].id)
+    twin = replace(PASSAGES[0], text="The same id, another text.")
     with pytest.raises(BadInput, match="Two passages have the same id"):
         builder.build(index, [PASSAGES[0], twin], embedder)
-    with pytest.raises(BadInput, match="Two passages have the same id"):
-        builder.add(index, [twin], embedder)
-    assert load_view(index, embedder).passages == PASSAGES[:4]
+    with pytest.raises(BadInput, match="does not begin with the id of its document"):
+        builder.add(index, [replace(PASSAGES[3], id=PASSAGES[0].id)], embedder)
+    assert tuple(load_view(index, embedder).passages) == PASSAGES[:4]
 
 
 def test_adding_replaces_a_document_of_the_same_id_and_keeps_the_others(embedder: Embedder, index: Path) -> None:
     new = [passage("late-blight", "Spray mancozeb before the rain.", 7), passage("goats", "Milk goats twice a day.")]
     builder.add(index, new, embedder)
-    assert load_view(index, embedder).passages == (*PASSAGES[:3], *new)
+    assert set(load_view(index, embedder).passages) == {*PASSAGES[:3], *new}
     base = KnowledgeBase(index, embedder)
     assert base.search("mancozeb before rain")[0].passage == new[0]
     assert PASSAGES[3] not in [hit.passage for hit in base.search("dark wet spots on leaves in cool rain")]
@@ -282,7 +282,7 @@ def test_adding_replaces_a_document_of_the_same_id_and_keeps_the_others(embedder
 def test_removing_takes_a_document_out_and_says_how_many_passages_went(embedder: Embedder, index: Path) -> None:
     builder.add(index, [passage("goats", "Milk goats.", 1), passage("goats", "Trim the hooves.", 2)], embedder)
     assert builder.remove(index, ["goats", "late-blight"], embedder) == 3
-    assert load_view(index, embedder).passages == PASSAGES[:3]
+    assert tuple(load_view(index, embedder).passages) == PASSAGES[:3]
     assert "goats" not in found(KnowledgeBase(index, embedder).search("milk goats hooves"))
 
 
@@ -291,13 +291,13 @@ def test_an_unknown_document_is_not_removed_and_nothing_else_is_either(embedder:
     with pytest.raises(BadInput, match="no document 'gaots': nothing was removed"):
         builder.remove(index, ["late-blight", "gaots"], embedder)
     after = load_view(index, embedder)
-    assert (after.version, after.hash, after.passages) == (before.version, before.hash, before.passages)
+    assert (after.version, after.hash, list(after.passages)) == (before.version, before.hash, list(before.passages))
 
 
 def test_the_last_document_cannot_be_removed(embedder: Embedder, index: Path) -> None:
     with pytest.raises(BadInput, match="not one passage"):
         builder.remove(index, [passage.document_id for passage in PASSAGES[:4]], embedder)
-    assert load_view(index, embedder).passages == PASSAGES[:4]
+    assert tuple(load_view(index, embedder).passages) == PASSAGES[:4]
 
 
 def test_adding_to_or_removing_from_no_index_is_refused_and_makes_no_folder(embedder: Embedder, tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def test_vectors_made_for_other_sentences_are_not_used_again(
     monkeypatch.setattr(builder, "split", lambda text: split(text)[:1])
     builder.build(index, PASSAGES[:4], embedder)
     monkeypatch.undo()
-    builder.add(index, PASSAGES[4:5], embedder)
+    builder.build(index, PASSAGES[:5], embedder, known=builder.known_vectors(index, embedder))
     for hit in KnowledgeBase(index, embedder).search("leaves"):
         assert len(hit.sentences) == len(split(hit.passage.text))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +19,7 @@ from agri_llm.records import Passage
 from agri_llm.sentences import split
 from knowledge_base import builder, shipped
 from knowledge_base.builder import Progress
+from knowledge_base.duplicates import without_duplicates
 from knowledge_base.embedding import Embedder, Vectors, embedded_model_folder
 from knowledge_base.folder import current_version, only_writer
 from knowledge_base.index import KnowledgeBase, load_view
@@ -63,6 +65,7 @@ def ship(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]
 
     def these(*passages: Passage) -> None:
         monkeypatch.setattr(shipped, "sheets", lambda: list(passages))
+        monkeypatch.setattr(shipped, "release", lambda: str([(each, builder.vector_key(each)) for each in passages]))
 
     these(RUST, BLAST)
     return these
@@ -83,7 +86,7 @@ def test_a_missing_index_is_built_and_the_second_time_nothing_is_done(
     told: list[tuple[int, int]] = []
     assert shipped.ensure(index, counting, progress=lambda done, total: told.append((done, total))) is True
     assert held(index, counting) == [BLAST, RUST]
-    assert told[-1] == (5, 5)  # two windows, three sentences
+    assert told[-1] == (2, 2)
     counting.seen.clear()
     before = current_version(index)
     assert shipped.ensure(index, counting) is False
@@ -155,9 +158,9 @@ def test_an_own_index_that_is_damaged_is_not_replaced_by_the_sheets(
     index: Path, embedder: Embedder, ship: Callable[..., None]
 ) -> None:
     builder.build(index, [OWN], embedder)
-    damage(index, "windows.faiss")
+    damage(index, "windows.npy")
     assert shipped.ensure(index, embedder) is False
-    with pytest.raises(IndexMismatch, match=r"windows\.faiss was changed"):
+    with pytest.raises(IndexMismatch, match=r"windows\.npy was changed"):
         KnowledgeBase(index, embedder)
 
 
@@ -172,13 +175,14 @@ def test_another_embedder_renews_the_sheets_and_takes_added_documents_along(
 
 
 def damage(index: Path, name: str) -> None:
-    file = current_version(index) / name
+    version = current_version(index)
+    file = version / name if (version / name).exists() else next(version.glob(f"segment-*/{name}"))
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", ["windows.faiss", "sentences.npy", "rows.npy", "words/data.csc.index.npy"])
+@pytest.mark.parametrize("name", ["windows.npy", "sentences.npy", "window_starts.npy", "words/rows.npy"])
 def test_damaged_vectors_or_words_are_made_again_and_added_documents_stay(
     index: Path, embedder: Embedder, ship: Callable[..., None], name: str
 ) -> None:
@@ -280,12 +284,38 @@ def test_a_cut_file_of_shipped_vectors_is_not_used(index: Path, embedder: Embedd
 def test_the_vectors_that_ship_cover_every_sheet_that_ships(embedder: Embedder) -> None:
     known = shipped.shipped_vectors(embedder)
     passages = shipped.sheets()
-    missing = [passage.id for passage in passages if builder.vector_key(passage) not in known]
+    originals = shipped.originals(passages)
+    whole = [builder.embedded(each, originals.get(each.id)) for each in passages]
+    missing = [each.heading for each in whole if each.key not in known]
     assert missing == [], "run `make vectors`"
-    for each in passages:
-        windows, sentences = known[builder.vector_key(each)]
-        assert len(windows) == len(embedder.windows(each.text, builder._heading(each)))
-        assert len(sentences) == len(split(each.text))
+    for each, passage in zip(whole, passages, strict=True):
+        windows, sentences = known[each.key]
+        assert len(windows) == len(embedder.windows(each.text, each.heading))
+        assert len(sentences) == len(split(passage.text))
+
+
+def test_every_passage_of_a_chinese_sheet_has_the_english_one_it_says() -> None:
+    passages = shipped.sheets()
+    originals = shipped.originals(passages)
+    translated = [passage for passage in passages if passage.twin_of]
+    assert len(translated) > 1000
+    assert [passage.id for passage in translated if passage.id not in originals] == []
+    assert {originals[passage.id].document_id for passage in translated} == {passage.twin_of for passage in translated}
+
+
+def test_no_two_passages_of_the_sheets_say_nearly_the_same() -> None:
+    passages = shipped.sheets()
+    assert len(list(without_duplicates(passages))) == len(passages)
+
+
+def test_a_changed_sheet_is_another_release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shutil.copytree(shipped.CORPUS, tmp_path / "corpus")
+    monkeypatch.setattr(shipped, "CORPUS", tmp_path / "corpus")
+    before = shipped.release()
+    assert shipped.release() == before
+    sheet = tmp_path / "corpus" / "zh" / "potato-late-blight.md"
+    sheet.write_text(sheet.read_text(encoding="utf-8").replace("马铃薯", "土豆"), encoding="utf-8")
+    assert shipped.release() != before
 
 
 def test_a_damaged_sheet_stops_the_build_with_its_name(

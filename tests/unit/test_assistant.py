@@ -63,7 +63,7 @@ QUESTION = Question(text="How do I control late blight of potato?")
 
 
 def found(hits: list[Hit]) -> Callable[..., list[Hit]]:
-    return lambda query, k=10, *, crop=None: hits[:k]
+    return lambda query, k=10, **wanted: hits[:k]
 
 
 def assistant(model: object, hits: list[Hit] | None = None, **more: object) -> Assistant:
@@ -304,8 +304,8 @@ def test_a_missing_crop_is_asked_for_before_searching() -> None:
 def test_the_answer_to_a_clarification_is_searched_with_the_question() -> None:
     asked: list[tuple[str, object]] = []
 
-    def search(query: str, k: int = 10, *, crop: tuple[str, ...] | None = None) -> list[Hit]:
-        asked.append((query, crop))
+    def search(query: str, k: int = 10, **wanted: object) -> list[Hit]:
+        asked.append((query, wanted["crop"]))
         return []
 
     first = Question(text="My leaves are turning yellow, what do I do?")

@@ -21,7 +21,7 @@ from pypdf.constants import PageLabelStyle
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from agri_llm.errors import DocumentUnreadable
-from knowledge_base import texts
+from knowledge_base import files
 from knowledge_base.documents import Document, read, read_all
 
 SHEET = """---
@@ -234,6 +234,7 @@ def test_an_empty_file_is_refused(tmp_path: Path, name: str, content: bytes) -> 
 def test_an_unknown_format_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     path = tmp_path / "prices.xlsx"
     path.write_bytes(b"PK")
+    assert "CSV" in refusal(path).next_step
     assert ".docx" in refusal(path).next_step
 
 
@@ -244,7 +245,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     with path.open("wb") as stream:
-        stream.truncate(texts.MAX_BYTES + 1)
+        stream.truncate(files.MAX_FILE_BYTES + 1)
     assert "200 MB" in refusal(path).what
 
 
@@ -420,3 +421,89 @@ def test_the_module_loads_without_the_libraries_for_layouts() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def drawn(lines: Sequence[Sequence[tuple[int, str]]]) -> bytes:
+    """Return a PDF page with lines of text, each piece at its own place across the page."""
+    commands = "".join(
+        f"BT /F1 10 Tf {x} {700 - 14 * row} Td ({text}) Tj ET\n" for row, line in enumerate(lines) for x, text in line
+    )
+    return pdf([f") Tj ET\n{commands}BT /F1 10 Tf 20 20 Td ("])
+
+
+def test_a_table_of_a_pdf_names_its_columns_and_the_text_around_it_stays(tmp_path: Path) -> None:
+    rows = [("Crop", "Rate kg/ha", "Weeks"), ("Maize", "25", "14"), ("Bean", "60", "10"), ("Pea", "90", "9")]
+    table = [list(zip((20, 120, 240), row, strict=True)) for row in rows]
+    path = tmp_path / "a.pdf"
+    path.write_bytes(drawn([[(20, "Rates of seed.")], *table, [(20, "Sow early.")]]))
+    assert read(path)[0].pages[0].text.split("\n")[:5] == [
+        "Rates of seed.",
+        "Crop: Maize; Rate kg/ha: 25; Weeks: 14.",
+        "Crop: Bean; Rate kg/ha: 60; Weeks: 10.",
+        "Crop: Pea; Rate kg/ha: 90; Weeks: 9.",
+        "Sow early.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [[(20, f"{number}."), (40, "Sow early."), (200, "See page 7.")] for number in range(1, 6)],  # a list has no header
+        [[(20, "Soils"), (200, "of"), (300, "Kenya")] for _ in range(5)],  # words alone: no column of numbers
+        [[(20, "Maize"), (200, "25 kg")] for _ in range(5)],  # two cells may be a name and its value
+        [[(20, "Crop"), (120, "Rate"), (240, "Weeks")], [(20, "Maize"), (120, "25"), (240, "14")]],  # one row proves nothing
+    ],
+)
+def test_what_only_looks_like_a_table_of_a_pdf_keeps_its_order(tmp_path: Path, lines: list[list[tuple[int, str]]]) -> None:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(drawn(lines))
+    words = " ".join(text for line in lines for _, text in line)
+    assert " ".join(read(path)[0].pages[0].text.split()) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("玉米田除草", "zh"),
+        ("Siembre a 75 cm entre surcos.", "es"),
+        ("Le mildiou de la pomme de terre", "fr"),
+        ("गेहूँ में रतुआ रोग", "hi"),
+        ("Magonjwa ya viazi", "sw"),
+        ("استخدم السماد قبل المطر", "ar"),
+        ("Adubação do milho", "pt"),
+        ("Late blight of potato", "en"),
+        ("Bệnh đạo ôn trên lúa", "vi"),
+        ("12; 7.5; 3", "en"),
+    ],
+)
+def test_the_language_of_a_text_that_states_none_is_recognised(tmp_path: Path, text: str, language: str) -> None:
+    path = tmp_path / "a.md"
+    path.write_text(text, encoding="utf-8")
+    assert read(path)[0].language == language
+
+
+def test_a_stated_language_is_believed_and_kept_short(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_text("---\nlanguage: PT_BR\n---\nMaize wants sun.\n", encoding="utf-8")
+    assert read(path)[0].language == "pt"
+
+
+def test_a_cell_over_two_rows_of_a_word_table_stands_in_both(tmp_path: Path) -> None:
+    document = docx.Document()
+    table = document.add_table(rows=3, cols=2)
+    for row, cells in zip(table.rows, (("Crop", "Dose"), ("Bean", "2 kg"), ("", "3 kg")), strict=True):
+        for cell, text in zip(row.cells, cells, strict=True):
+            cell.text = text
+    table.cell(1, 0).merge(table.cell(2, 0))
+    path = tmp_path / "a.docx"
+    document.save(str(path))
+    lines = [line for line in read(path)[0].pages[0].text.split("\n") if line]
+    assert lines == ["Crop: Bean; Dose: 2 kg.", "Crop: Bean; Dose: 3 kg."]
+
+
+def test_many_bad_lines_are_counted_after_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "A word."}\n' + "nothing\n" * 400, encoding="utf-8")
+    parts = list(read_all([path]))
+    assert len(parts) == 7
+    assert "395 more lines of a.jsonl" in str(parts[-1])

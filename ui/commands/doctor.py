@@ -89,7 +89,7 @@ def _index() -> Finding:
         view = wiring.knowledge_base().view
     except IndexMissing as error:
         return Finding(state="note", part="index", value=error.what, remedy="the first question builds it")
-    documents = len({passage.document_id for passage in view.passages})
+    documents = len({entry.id for _, entry, _ in view.documents()})
     value = f"{len(view.passages)} passages of {documents} documents, {view.manifest['embedder']['name']}, {view.hash[:12]}"
     return Finding(state="ok", part="index", value=f"{value}, {wiring.settings().index_folder}")
 

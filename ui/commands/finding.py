@@ -30,16 +30,32 @@ class Wanted:
 def search(base: KnowledgeBase, queries: list[str], wanted: Wanted) -> list[list[Hit]]:
     """Return the hits of each query; a crop may be given by any of its names.
 
-    A query in another language than English is followed by the English names of its terms, or nothing would be found. English
-    ones are searched as they stand, which finds more.
+    A query in another language than English is searched among the passages in its language where there are some, else by the
+    English names of its terms. English ones are searched as they stand, which finds more.
     """
     from agri_llm.questions import language_of
     from knowledge_base.terms import Glossary
 
     glossary = Glossary.load()
     crop = (glossary.crops(wanted.crop) or (wanted.crop.lower(),)) if wanted.crop else None
-    texts = [text if language_of(text) == "en" else glossary.expand(text) for text in map(whole, queries)]
-    return base.search_all(texts, wanted.k, crop=crop, region=wanted.region, language=wanted.language)
+    texts = [whole(text) for text in queries]
+    spoken = [language_of(text, wanted.language) for text in texts]
+    english = ["" if language == "en" else glossary.translated(text) for text, language in zip(texts, spoken, strict=True)]
+    found: list[list[Hit]] = [[] for _ in texts]
+    for language in set(spoken):
+        at = [number for number, each in enumerate(spoken) if each == language]
+        only = wanted.language or (language if language != "en" and language in base.view.languages else None)
+        hits = base.search_all(
+            [texts[number] for number in at],
+            wanted.k,
+            crop=crop,
+            region=wanted.region,
+            language=only,
+            english=[english[number] for number in at],
+        )
+        for number, each in zip(at, hits, strict=True):
+            found[number] = each
+    return found
 
 
 def search_batch(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from agri_llm.errors import AgriError, BadInput
+from agri_llm.errors import AgriError, BadInput, DocumentUnreadable
 
 if TYPE_CHECKING:
     from agri_llm.records import Passage
     from knowledge_base.builder import Progress
 
+By = Literal["crop", "topic", "language"]
 Tell = Callable[[AgriError], object]
+_FAULTS_TOLD = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,7 @@ class ListedDocument:
     id: str
     title: str
     crops: tuple[str, ...]
+    topics: tuple[str, ...]
     language: str
     passages: int
 
@@ -75,33 +79,34 @@ def prepare() -> bool:
 def build(folder: Path, paths: Sequence[Path], tell: Tell) -> Written:
     """Write a new index of files and folders, or of the shipped sheets where none are named; the old one stays until then.
 
-    `tell` is called for each file that cannot be read. Vectors that the old index or the shipped sheets hold are not
-    computed again. Raises BadInput where nothing is readable.
+    `tell` is called at the end for what could not be read, the first faults one by one. Vectors that the old index or the
+    shipped sheets hold are not computed again. Raises BadInput where nothing is readable.
     """
     from knowledge_base import builder, shipped
     from ui import wiring
 
     embedder = wiring.embedder()
-    with progress("Reading and indexing") as report:
-        passages, unreadable = _read(paths, tell) if paths else (shipped.sheets(), 0)
+    with _faults(tell) as faults, progress("Reading and indexing") as report:
+        passages = _read(paths, faults) if paths else shipped.sheets()
         corpus = None if paths else shipped.stamp(passages)
-        known = {**builder.known_vectors(folder, embedder), **shipped.shipped_vectors(embedder)}
-        builder.build(folder, passages, embedder, known=known, corpus=corpus, progress=report)
-    return Written(documents=len(_documents(passages)), passages=len(passages), unreadable=unreadable)
+        known = builder.first_of(builder.known_vectors(folder, embedder), shipped.shipped_vectors(embedder))
+        pairs = {} if paths else shipped.originals(passages)
+        builder.build(folder, passages, embedder, known=known, originals=pairs, corpus=corpus, progress=report)
+    return Written(documents=len(_documents(passages)), passages=len(passages), unreadable=len(faults))
 
 
 def add(folder: Path, paths: Sequence[Path], tell: Tell) -> Written:
     """Add files and folders to an index; a document that is there already is replaced.
 
-    `tell` is called for each file that cannot be read. Raises BadInput where none is readable, IndexMissing.
+    `tell` is called at the end for what could not be read. Raises BadInput where none is readable, IndexMissing.
     """
     from knowledge_base import builder
     from ui import wiring
 
-    with progress("Reading and indexing") as report:
-        passages, unreadable = _read(paths, tell)
+    with _faults(tell) as faults, progress("Reading and indexing") as report:
+        passages = _read(paths, faults)
         builder.add(folder, passages, wiring.embedder(), progress=report)
-    return Written(documents=len(_documents(passages)), passages=len(passages), unreadable=unreadable)
+    return Written(documents=len(_documents(passages)), passages=len(passages), unreadable=len(faults))
 
 
 def remove(folder: Path, document_ids: Sequence[str]) -> int:
@@ -112,31 +117,71 @@ def remove(folder: Path, document_ids: Sequence[str]) -> int:
     return builder.remove(folder, document_ids, wiring.embedder())
 
 
-def listed(folder: Path) -> list[ListedDocument]:
-    """Return the documents of an index, sorted by id."""
+def listed(
+    folder: Path, crop: str | None = None, topic: str | None = None, language: str | None = None
+) -> list[ListedDocument]:
+    """Return the documents of an index, sorted by id: all, or those about a crop (by any name), on a topic, in a language."""
     from knowledge_base.index import load_view
+    from knowledge_base.terms import Glossary
     from ui import wiring
 
-    grouped: dict[str, list[Passage]] = {}
-    for passage in load_view(folder, wiring.embedder()).passages:
-        grouped.setdefault(passage.document_id, []).append(passage)
-    return [
-        ListedDocument(id=key, title=found[0].title, crops=found[0].crop, language=found[0].language, passages=len(found))
-        for key, found in sorted(grouped.items())
-    ]
+    crops = set(Glossary.load().crops(crop) or [crop.lower()]) if crop else set()
+    found: dict[str, ListedDocument] = {}
+    for _, entry, count in load_view(folder, wiring.embedder()).documents():
+        if (
+            (crops and not crops & set(entry.crop))
+            or (topic and topic not in entry.topic)
+            or language not in (None, entry.language)
+        ):
+            continue
+        before = found[entry.id].passages if entry.id in found else 0
+        found[entry.id] = ListedDocument(
+            id=entry.id,
+            title=entry.title,
+            crops=entry.crop,
+            topics=entry.topic,
+            language=entry.language,
+            passages=before + count,
+        )
+    return sorted(found.values(), key=lambda document: document.id)
 
 
-def _read(paths: Sequence[Path], tell: Tell) -> tuple[list[Passage], int]:
-    from knowledge_base import shipped
+def counted_by(documents: Sequence[ListedDocument], by: By) -> list[tuple[str, int]]:
+    """Return how many documents there are of each crop, topic or language, most first; one counts for each of its crops."""
+    names = [name for each in documents for name in ({"crop": each.crops, "topic": each.topics}.get(by) or (each.language,))]
+    return sorted(Counter(names).items(), key=lambda item: (-item[1], item[0]))
 
-    passages, unreadable = shipped.read_passages(paths)
-    for error in unreadable:
-        tell(error)
+
+@contextmanager
+def _faults(tell: Tell) -> Iterator[list[DocumentUnreadable]]:
+    """Collect what cannot be read and tell it at the end, also where the work fails: the first ones, and how many more."""
+    faults: list[DocumentUnreadable] = []
+    try:
+        yield faults
+    finally:
+        for fault in faults[:_FAULTS_TOLD]:
+            tell(fault)
+        if len(faults) > _FAULTS_TOLD:
+            tell(
+                DocumentUnreadable(
+                    f"{len(faults) - _FAULTS_TOLD:,} more files or rows cannot be read",
+                    "they are missing in the index",
+                    "correct those named above, then try again",
+                )
+            )
+
+
+def _read(paths: Sequence[Path], faults: list[DocumentUnreadable]) -> list[Passage]:
+    """Return the passages of files in a process of their own, and put what cannot be read into `faults`."""
+    from knowledge_base.reading import read_passages
+
+    passages, unreadable = read_passages(paths)
+    faults += unreadable
     if not passages:
         raise BadInput(
             f"Nothing in {', '.join(map(str, paths))} can be indexed", "the index stays as it was", "name files with text"
         )
-    return passages, len(unreadable)
+    return passages
 
 
 def _documents(passages: Sequence[Passage]) -> set[str]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
+from agri_llm.questions import language_note
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,6 +27,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """Return the answer as `agri ask --json` prints it; `note` says when the quotes are in another language."""
+    return {**answer.to_json(), "note": language_note(answer)}
+
+
 def answer_text(answer: Answer) -> str:
     """Return the answer, then its sources: a document with its origin, and below it the words that each number rests on."""
     if not answer.citations:
@@ -32,7 +39,8 @@ def answer_text(answer: Answer) -> str:
     cited: dict[str, list[Citation]] = {}
     for citation in answer.citations:
         cited.setdefault(citation.passage.document_id, []).append(citation)
-    return "\n".join([answer.text, "", "Sources", *map(_source, cited.values())])
+    note = [language_note(answer), ""] if language_note(answer) else []
+    return "\n".join([*note, answer.text, "", "Sources", *map(_source, cited.values())])
 
 
 def hits_json(hits: Sequence[Hit]) -> list[dict[str, Any]]:
@@ -66,8 +74,16 @@ def documents_json(documents: Sequence[ListedDocument]) -> str:
 
 def documents_text(documents: Sequence[ListedDocument]) -> str:
     """Return a table of the documents of an index."""
-    rows = [[each.id, each.title, ", ".join(each.crops), each.language, str(each.passages)] for each in documents]
-    return columns([["ID", "TITLE", "CROPS", "LANGUAGE", "PASSAGES"], *rows])
+    rows = [
+        [each.id, each.title, ", ".join(each.crops), ", ".join(each.topics), each.language, str(each.passages)]
+        for each in documents
+    ]
+    return columns([["ID", "TITLE", "CROPS", "TOPICS", "LANGUAGE", "PASSAGES"], *rows])
+
+
+def counts_text(by: str, counts: Sequence[tuple[str, int]]) -> str:
+    """Return a table of how many documents there are of each kind."""
+    return columns([[by.upper(), "DOCUMENTS"], *([name, str(count)] for name, count in counts)])
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
