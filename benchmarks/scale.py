@@ -71,7 +71,7 @@ class RealVectorsWithNoise(Embedder):
         super().__init__()
         self._folder = folder
         self._rows: dict[str, int] = {}
-        self._vectors: Vectors = np.zeros((0, 384), dtype=np.float32)
+        self._real: Vectors = np.zeros((0, 384), dtype=np.float32)
 
     def prepare(self, copies: Copies) -> None:
         """Embed all real texts, or load what an earlier run left."""
@@ -86,7 +86,7 @@ class RealVectorsWithNoise(Embedder):
             vectors = super().pieces(texts, lambda done, total: print(f"\rembedding {done}/{total}", end="", file=sys.stderr))
             print(f"\nembedded {len(texts)} texts in {time.perf_counter() - started:.0f} s", file=sys.stderr)
             np.save(path, vectors.astype(np.float16), allow_pickle=False)
-        self._vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+        self._real = np.load(path, mmap_mode="r", allow_pickle=False)
 
     def windows(self, text: str, title: str = "") -> list[str]:
         """One window of the whole passage: five sentences are short enough."""
@@ -95,7 +95,7 @@ class RealVectorsWithNoise(Embedder):
     def pieces(self, texts: Sequence[str], progress: Any = None) -> Vectors:
         """Return the vectors of the texts that these copies were made from, with noise."""
         real = [re.sub(r"-copy\d+", "", text) for text in texts]
-        vectors = np.array(self._vectors[[self._rows[text] for text in real]], dtype=np.float32)
+        vectors = np.array(self._real[[self._rows[text] for text in real]], dtype=np.float32)
         changed = [at for at, text in enumerate(texts) if text != real[at]]
         for at in changed:
             noise = np.random.default_rng(zlib.crc32(texts[at].encode())).standard_normal(vectors.shape[1], dtype=np.float32)

@@ -26,6 +26,9 @@ from knowledge_base.words import TOKENIZER_VERSION, words
 # benchmarks/retrieval.py; the curves are in docs/benchmarks.md.
 MEANING_WEIGHT = 0.59
 SENTENCE_SHARE = 0.4
+# Share of meaning where it compares what the glossary could say of a question in English: poorer than the question's own words,
+# which meet passages in their language. Measured on Chinese questions; 0.2 to 0.4 are alike (docs/benchmarks.md).
+TRANSLATED_WEIGHT = 0.3
 CANDIDATES = 100  # of each half and segment, before fusion
 
 
@@ -200,21 +203,36 @@ class KnowledgeBase:
         said = [in_english or query for query, in_english in zip(queries, english or [""] * len(queries), strict=True)]
         vectors = self.embedder.questions(said if self.embedder.english_only else queries)
         searched_words = [words(query, language) for query in queries] if language else [words(text) for text in said]
+        weights = [
+            TRANSLATED_WEIGHT if language and text != query and self.embedder.english_only else self.meaning_weight
+            for text, query in zip(said, queries, strict=True)
+        ]
         wanted = max(CANDIDATES, 2 * k)
         near = {number: view.segments[number].nearest_rows(vectors, wanted, allowed[number]) for number in searched}
         return [
-            self._hits(view, searched_words[at], vectors[at], {number: near[number][at] for number in searched}, allowed, k)
+            self._hits(
+                view, searched_words[at], vectors[at], weights[at], {part: near[part][at] for part in searched}, allowed, k
+            )
             if query.strip()
             else []
             for at, query in enumerate(queries)
         ]
 
     def _hits(
-        self, view: View, query: list[str], vector: Vectors, near: dict[int, Rows], allowed: Sequence[Mask | None], k: int
+        self,
+        view: View,
+        query: list[str],
+        vector: Vectors,
+        weight: float,
+        near: dict[int, Rows],
+        allowed: Sequence[Mask | None],
+        k: int,
     ) -> list[Hit]:
         """Fuse both halves of the search in every segment and take the best of all."""
         terms = view.words.terms(query)
-        scored = {number: self._fuse(view, number, terms, vector, rows, allowed[number], k) for number, rows in near.items()}
+        scored = {
+            number: self._fuse(view, number, terms, vector, weight, rows, allowed[number], k) for number, rows in near.items()
+        }
         found = [(-score, number, at) for number, part in scored.items() for at, score in enumerate(part.scores) if score > 0]
         return [
             Hit(
@@ -228,7 +246,15 @@ class KnowledgeBase:
         ]
 
     def _fuse(
-        self, view: View, number: int, terms: Terms, vector: Vectors, near: Rows, allowed: Mask | None, k: int
+        self,
+        view: View,
+        number: int,
+        terms: Terms,
+        vector: Vectors,
+        weight: float,
+        near: Rows,
+        allowed: Mask | None,
+        k: int,
     ) -> _Scored:
         rows = np.union1d(near, view.words.best(number, terms, max(CANDIDATES, 2 * k), allowed)[0])
         by_words = view.words.at(number, terms, rows)
@@ -236,7 +262,7 @@ class KnowledgeBase:
         best = np.array([part.max(initial=0) for part in windows], dtype=np.float32)
         nearest = np.array([part.max(initial=0) for part in sentences], dtype=np.float32)
         meanings = (1 - SENTENCE_SHARE) * best + SENTENCE_SHARE * nearest
-        scores = self.meaning_weight * meanings + (1 - self.meaning_weight) * by_words
+        scores = weight * meanings + (1 - weight) * by_words
         order = np.lexsort((rows, -scores))[:k]
         return _Scored(
             rows=rows[order],

@@ -93,7 +93,7 @@ def search(
     k: Annotated[int, typer.Option("-k", min=1, help="Most passages for one query.")] = 10,
     crop: Annotated[str | None, typer.Option(help="Only passages about this crop, or about any.")] = None,
     region: Annotated[str | None, typer.Option(help="Only passages valid in this region.")] = None,
-    language: Annotated[str | None, typer.Option(help="Only passages in this language, like en.")] = None,
+    language: Annotated[str | None, typer.Option(help="Language of the query; passages in it alone, where there are some.")] = None,
     index: IndexFolder = None,
     batch: Batch = None,
     as_json: AsJson = False,

@@ -30,8 +30,8 @@ class Wanted:
 def search(base: KnowledgeBase, queries: list[str], wanted: Wanted) -> list[list[Hit]]:
     """Return the hits of each query; a crop may be given by any of its names.
 
-    A query in another language than English is searched among the passages in its language where there are some, else by the
-    English names of its terms. English ones are searched as they stand, which finds more.
+    A query in another language than English (the one stated, or Chinese by its characters) is searched among the passages in
+    its language where there are some, else by the English names of its terms. English ones are searched as they stand.
     """
     from agri_llm.questions import language_of
     from knowledge_base.terms import Glossary
@@ -44,7 +44,7 @@ def search(base: KnowledgeBase, queries: list[str], wanted: Wanted) -> list[list
     found: list[list[Hit]] = [[] for _ in texts]
     for language in set(spoken):
         at = [number for number, each in enumerate(spoken) if each == language]
-        only = wanted.language or (language if language != "en" and language in base.view.languages else None)
+        only = language if language in base.view.languages and (wanted.language or language != "en") else None
         hits = base.search_all(
             [texts[number] for number in at],
             wanted.k,
