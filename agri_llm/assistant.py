@@ -105,7 +105,10 @@ class Assistant:
             examples=self.examples,
             step_by_step=self.step_by_step,
         )
-        brief = Brief(question=question, intent=understood.intent, hits=tuple(hits), messages=messages, query=understood.query)
+        query = understood.query
+        if hits[0].passage.language != understood.language:  # sentences in English are compared with the question in English
+            query = questions.in_english(understood, self.glossary) or query
+        brief = Brief(question=question, intent=understood.intent, hits=tuple(hits), messages=messages, query=query)
         passages = tuple(hit.passage for hit in hits)
         shown: list[Sentence] = []
         seen: set[str] = set()
@@ -138,7 +141,11 @@ class Assistant:
         return Sentence(text=result.text + "".join(f"[{citation.number}]" for citation in citations), citations=citations)
 
     def _names(self, text: str) -> set[str]:
-        return {mention.term.id for mention in self.glossary.find(text, NAMED)} | set(self.glossary.crops(text))
+        found = self.glossary.find(text, NAMED | {"farming"})
+        named = {one.term.id for one in found if one.term.kind != "farming"}
+        # All active ingredients are one entry of the glossary, so each counts by its own name.
+        ingredients = {text[one.start : one.end].lower() for one in found if one.term.id == "active-ingredient"}
+        return named | ingredients | set(self.glossary.crops(text))
 
     def _search(self, understood: Understood) -> list[Hit]:
         """Search in the asker's language; where that finds too little, in all of them with the glossary's English names.
@@ -154,7 +161,13 @@ class Assistant:
             hits = self.search(query, HITS, crop=crops, language=language, english=english)
         if other in ("", query) or safety.evidence(hits) >= safety.EVIDENCE_FLOOR:
             return hits
-        return max(hits, self.search(other, HITS, crop=crops, english=english), key=safety.evidence)
+        others = self.search(other, HITS, crop=crops, english=english)
+        if language != "en" and hits:  # what stands in the asker's language too has been found, or not, by the own words
+            own = self.search(query, 10 * HITS, crop=crops, language=language, english=english)
+            twins = {hit.passage.twin_of for hit in own}
+            others = [hit for hit in others if hit.passage.document_id not in twins]
+            return others if safety.evidence(others) >= safety.EVIDENCE_FLOOR else hits
+        return max(hits, others, key=safety.evidence)
 
     def _weak(self, understood: Understood, hits: list[Hit]) -> str | None:
         if safety.dose_without_label(understood, hits):
@@ -182,8 +195,13 @@ class Assistant:
 
     def _clarify(self, question: Question, understood: Understood, missing: tuple[str, ...], clock: _Clock) -> Answer:
         language = understood.language
-        asked = " ".join(f"({at}) {phrase(language, f'ask_{detail}')}" for at, detail in enumerate(missing, start=1))
-        text = f"{phrase(language, 'ask')} {asked}" if len(missing) > 1 else f"{phrase(language, 'ask')} {asked[4:]}"
+        asked = [phrase(language, f"ask_{detail}") for detail in missing]
+        if language == "zh":  # written without spaces
+            asked = [f"（{at}）{detail}" for at, detail in enumerate(asked, start=1)] if len(asked) > 1 else asked
+            text = "".join((phrase(language, "ask"), *asked))
+        else:
+            asked = [f"({at}) {detail}" for at, detail in enumerate(asked, start=1)] if len(asked) > 1 else asked
+            text = " ".join((phrase(language, "ask"), *asked))
         return replace(self._plain(question, "clarification", text, clock), missing=missing)
 
     def _refuse(self, question: Question, understood: Understood, reason: str, hits: list[Hit], clock: _Clock) -> Answer:
@@ -191,9 +209,9 @@ class Assistant:
         crops = ", ".join(self.glossary.name(crop, language) for crop in understood.crops)
         parts = [phrase(language, reason, crop=crops)]
         if reason != "off_topic":
-            topics = "; ".join(dict.fromkeys(hit.passage.title for hit in hits[:6] if hit.passage.title))
+            topics = list(dict.fromkeys(hit.passage.title for hit in hits[:6] if hit.passage.title))[:3]
             if topics and reason != "unchecked":
-                parts.append(phrase(language, "nearest", topics="; ".join(topics.split("; ")[:3])))
+                parts.append(phrase(language, "nearest", topics=("；" if language == "zh" else "; ").join(topics)))
             parts.append(phrase(language, "whom", expert=self.expert or phrase(language, "expert")))
         answer = self._plain(question, "refusal", (" " if language != "zh" else "").join(parts), clock)
         return replace(answer, passages=tuple(hit.passage for hit in hits[:READ_HITS]))

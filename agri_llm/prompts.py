@@ -30,7 +30,10 @@ _EXAMPLE_ANSWER = (
     " Rust spreads fastest when leaves stay wet for 6 hours.[1]"
 )
 
-_LANGUAGES = {"en": "English", "zh": "Simplified Chinese"}
+_LANGUAGES = {
+    "en": "English", "zh": "Simplified Chinese", "es": "Spanish", "fr": "French", "pt": "Portuguese", "hi": "Hindi",
+    "sw": "Swahili", "ar": "Arabic",
+}  # fmt: skip
 REFUSAL_MARK = "NOT IN THE PASSAGES"
 MAX_WORDS = 120
 

@@ -52,16 +52,17 @@ _unit("mass", "metric_ton", "t", "tonne", "tonnes", "吨")
 _unit("mass", "short_ton", "ton", "tons")
 _unit("mass", "pound", "lb", "lbs", "pound", "pounds")
 _unit("mass", "ounce", "oz", "ounce", "ounces")
-_unit("mass", "500 * gram", "斤")
+_unit("mass", "500 * gram", "斤", "市斤")
+_unit("mass", "50 * gram", "两")
 _unit("mass", "100 * kilogram", "quintal", "quintals")
 _unit("length", "millimeter", "mm", "millimetre", "millimetres", "millimeter", "millimeters", "毫米")
-_unit("length", "centimeter", "cm", "centimetre", "centimetres", "centimeter", "centimeters", "厘米")
+_unit("length", "centimeter", "cm", "centimetre", "centimetres", "centimeter", "centimeters", "厘米", "公分")
 _unit("length", "meter", "m", "metre", "metres", "meter", "meters", "米")
 _unit("length", "kilometer", "km", "kilometre", "kilometres", "kilometer", "kilometers", "公里")
 _unit("length", "inch", "inch", "inches", "in.", '"')
 _unit("length", "foot", "ft", "foot", "feet")
 _unit("length", "mile", "mile", "miles")
-_unit("area", "hectare", "ha", "hectare", "hectares", "公顷")
+_unit("area", "hectare", "ha", "hectare", "hectares", "公顷", "hm2", "hm²")
 _unit("area", "acre", "ac", "acre", "acres", "英亩")
 _unit("area", "meter ** 2", "m2", "m²", "sqm", "square metre", "square metres", "square meter", "square meters", "平方米")
 _unit("area", "hectare / 15", "亩")
@@ -74,15 +75,18 @@ _unit("time", "day", "day", "days", "天", "日")
 _unit("time", "week", "week", "weeks", "周", "星期")
 _unit("time", "month", "month", "months", "个月")
 _unit("time", "year", "year", "years", "年")
-_unit("temperature", "degC", "°c", "° c", "ºc", "degrees celsius", "degree celsius", "degrees c", "℃", "摄氏度")
+_unit("temperature", "degC", "°c", "° c", "ºc", "degrees celsius", "degree celsius", "degrees c", "℃", "摄氏度", "度")
 _unit("temperature", "degF", "°f", "° f", "ºf", "degrees fahrenheit", "degrees f")
 _unit("share", "percent", "%", "percent", "per cent", "％")
+_unit("share", "percent / 10", "‰")
 _unit("share", "ppm", "ppm", "mg/kg", "parts per million")
 _unit("share", "ppm / 1000", "ppb", "µg/kg", "ug/kg", "parts per billion")
 _unit("acidity", "dimensionless", "ph")
 
 for _thing in "cup tablespoon teaspoon handful bucket bottle bushel barrel feddan bigha kanal katha rai dunam".split():
     _unit(_thing, "dimensionless", _thing, f"{_thing}s")  # no agreed size: compared as written
+for _thing in "勺瓶袋包盖把筐":
+    _unit(_thing, "dimensionless", _thing)
 _unit("times", "dimensionless", "times", "次")
 _unit("倍", "dimensionless", "倍")
 
@@ -101,7 +105,7 @@ _TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
 _WORDS = (
     rf"(?:(?i:(?:(?:{_TENS})[ -])?(?:{'|'.join(_WORD_LIST)}|{_TENS}|half|quarter|twice|thrice|double|hundred|thousand)"
     rf"(?:\s(?:hundred|thousand)(?:\s(?:and\s)?(?:{'|'.join(_WORD_LIST)}|{_TENS}))?)?)(?!\p{{L}})"
-    rf"|[一二三四五六七八九十百千万两半]{{1,12}}+(?=(?i:{_FORMS})|[至到]))"
+    rf"|[一二三四五六七八九十百千万两半]{{1,12}}(?=(?i:{_FORMS})|[至到株粒头只片个棵行叶节穴丛茬遍代龄级倍点成]))"
 )
 _TO = r"\s*-?\s*(?:-|–|—|to\b|(?<=\b[Bb]etween\s+[\d.,]+[^\d.,;]{0,8}\s)and\b|至|到|~|～)\s*"
 _BASIS = r"P2O5|K2O|N|P|K|S|Zn|a\.?i\.?|nitrogen|phosphorus|potassium|active (?:ingredient|substance)"
@@ -135,6 +139,15 @@ _GAP = regex.compile(r"[^\d.]")
 # "1.500" is one and a half here and fifteen hundred elsewhere: equal only to itself.
 _UNSURE = regex.compile(r"[1-9]\d{0,2}\.\d{3}")
 _REPEATED_UNIT = regex.compile(rf"({_NUMBER})\s?((?i:{_FORMS}))(?={_TO}{_NUMBER}\s?(?i:\2)(?!\p{{L}}))")
+_HAN = regex.compile(r"\p{Han}")
+_SHARE_FIRST = regex.compile(rf"([百千])分之({_NUMBER}(?:{_TO}{_NUMBER})?|[一二三四五六七八九十两]{{1,3}})")
+_NEXT_TO = regex.compile(  # 三四天, 两三次: a number and the one after it
+    r"(?<![一二三四五六七八九十百千万])(?:" + "|".join(f"{a}(?={b})" for a, b in zip("一二三四五六七八两一", "二三四五六七八九三两", strict=True)) + ")"
+    r"(?=[二三四五六七八九两][十个天次周月年米斤亩株粒片代])"
+)
+_PER_FIRST = regex.compile(
+    rf"每\s*(公顷|亩|英亩|平方米|升|千克|公斤|株|桶)(\p{{Han}}{{0,6}}?)\s*({_NUMBER}(?:{_TO}{_NUMBER})?)\s?((?i:{_FORMS}))(?!\s*/)"
+)
 _DIGITS = str.maketrans("０１２３４５６７８９．％₀₁₂₃₄₅₆₇₈₉", "0123456789.%0123456789")
 
 
@@ -192,7 +205,16 @@ def _close(one: float, other: float) -> bool:
 def _plain(text: str) -> str:
     """Without citation marks, full-width digits and the first unit of "25 °C to 28 °C"; "60x90" with room around the x."""
     text = regex.sub(r"(?:\[\d{1,3}(?:\s*[,，]\s*\d{1,3})*\]|\s)+", " ", text).translate(_DIGITS)
+    if _HAN.search(text):
+        text = _chinese(text)
     return str(_REPEATED_UNIT.sub(r"\1", regex.sub(r"(?<=\d)\s?[xX×*]\s?(?=\d)", " × ", text)))
+
+
+def _chinese(text: str) -> str:
+    """Write what Chinese puts first behind its number: "每亩用药20毫升" as "用药20毫升/亩", 百分之五 as 五%, 三四天 as 三至四天."""
+    text = _SHARE_FIRST.sub(lambda match: f"{match[2]}{'%' if match[1] == '百' else '‰'}", text)
+    text = _NEXT_TO.sub(r"\g<0>至", text)
+    return str(_PER_FIRST.sub(r"\2\3\4/\1", text))
 
 
 def _code(written: str) -> Quantity:
@@ -208,7 +230,7 @@ def _per_alone(match: regex.Match[str]) -> Quantity:
 def _is_word_only(match: regex.Match[str]) -> bool:
     """ "One farmer" is a word, "one week" a quantity, "five plants" a number."""
     alone = not any(match.group("unit", "high", "per", "times"))
-    return alone and match["low"].casefold() in ("one", "quarter")
+    return alone and match["low"].casefold() in ("one", "quarter", "一")
 
 
 def _quantity(match: regex.Match[str]) -> Quantity:

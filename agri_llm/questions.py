@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Protocol
 
 import regex
 
+from agri_llm.content import folded
+from agri_llm.intents import WANTED, intent_of
 from agri_llm.phrases import phrase
 from agri_llm.records import Answer, Intent, Question
 
@@ -68,7 +71,8 @@ class Glossary(Protocol):
 class Understood:
     """A question made independent of the conversation. Crops, problems and so on are glossary ids, in order.
 
-    `query` is what to search for, `topic` the part of it that the next follow-up builds on.
+    `query` is what to search for, `topic` the part of it that the next follow-up builds on. `products` are the words in the text
+    that name a pesticide or what is in it; `english` is what the glossary can say of the text in English.
     """
 
     text: str
@@ -82,78 +86,75 @@ class Understood:
     signs: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    english: str = ""
     topic: str = ""
 
 
-_KNOWING = r"(?:tell|know|recogni[sz]e|identify|distinguish|diagnose|find out)\b"
-_MEANS = (
-    r"(?:fungicide|pesticide|insecticide|herbicide|spray|product|chemical|medicine|treatment|fertili[sz]er|variety|method)s?"
-)
-_DOING = r"(?:use|spray|apply|plant|sow|grow|mix|put|add|harvest|treat|remove|cut|burn)"
-# The first intent with a matching pattern decides.
-_INTENTS: dict[Intent, tuple[str, ...]] = {
-    "amount": (
-        r"\bhow (?:much|many)\b",
-        r"\b(?:dose|dosage|quantity|concentration|dilut\w+|spacing|ml)\b|\bkg (?:per|of)\b",
-        r"\brates? (?:of|for|per|to)\b|\b(?:what|which|recommended|right|correct|spray|seed|seeding) (?:\w+ )?rates?\b",
-        r"\bhow (?:deep|far|wide|close)\b|多少|用量|剂量|几毫升|几公斤|浓度",
-    ),
-    "prevent": (
-        r"\b(?:prevent|avoid)\w*|\bprotect(?:s|ed|ing|ion)?\b",
-        r"\bkeep\b.{0,40}\b(?:away|off|out|free|from)\b|\bstop\b.{0,40}\bfrom\b",
-        r"\bbefore\b.{0,30}\b(?:starts?|appears?|comes?)\b",
-        r"预防|避免|防止",
-    ),
-    "when": (
-        r"^\s*when\b|\bwhen (?:should|do|does|can|is|to|will)\b",
-        r"\b(?:what|which) (?:time|month|season|stage|weather)\b|\bhow (?:often|soon|early|late|long)\b",
-        r"\b(?:right|best|good) time\b|\btoo (?:late|early)\b",
-        r"什么时候|何时|几月|多久",
-    ),
-    "act": (
-        r"\bwhat (?:do|can|should|to|must|shall|would)\b(?! (?:you see|it look))",
-        rf"\bhow (?:do|can|should|to|would|could|must)\b(?!.{{0,12}}\b{_KNOWING})",
-        rf"\b(?:(?:which|what)|what (?:is|are) (?:the )?(?:best|right)) {_MEANS}\b|\b(?:can|should|may) (?:i|we) {_DOING}\b",
-        r"\b(?:control|manag|treat|kill|fight)\w*|\b(?:cure[sd]?|get rid|remedy|fix|stop|save|solution|help)\b",
-        r"怎么办|怎么防|防治|怎么治|治疗|控制|(?:如何|怎样)(?!识别|判断|知道|辨别|区分)",
-    ),
-    "identify": (
-        r"\bwhat(?:'s| is| are| causes?| caused)\b|\bwhy\b|\b(?:which|what) (?:disease|pest|insect|bug|worm|problem)\b",
-        r"\b(?:symptoms?|signs?|identify|recogni[sz]e|look like|tell|know|diagnos\w*|cause[sd]?)\b",
-        r"是什么|什么病|什么虫|症状|为什么|怎么回事|原因|知道|识别|判断|辨别|区分",
-    ),
-}
-# What sections of documents that answer such questions are about.
-_WANTED: dict[Intent, str] = {
-    "identify": "symptoms", "act": "control", "when": "when", "amount": "how much", "prevent": "prevention", "explain": "",
+# Who speaks of the own field, who links to the question before ("and for maize?"), who points at it ("how does it spread?").
+_PERSONAL = r"\b(?:i|my|mine|we|our|i'm|i've)\b|我|咱|怎么办|咋办|咋整|怎么弄"
+_LINK = r"^\s*(?:(?:and|but|or|also|then|what about|how about|what if|same)\b|那|还有|如果|换成|要是)|呢[？?。\s]*$"
+_POINTING = r"\b(?:it|its|them|they|this|that|these|those|there)\b|它|这个|这种|那个|这[病虫药]|那[病虫药]"
+_HABITS = {
+    "en": (_PERSONAL, _LINK, _POINTING),
+    "es": (r"\b(?:mis?|mio|nuestr\w+|tengo|hago)\b", r"^\W*(?:y|pero|o|tambien)\b", r"\bes[eo]s?\b|\besto\b|\best[ae] (?:plaga|enf)"),
+    "fr": (r"\b(?:mon|ma|mes|notre|nos|j'ai|je)\b", r"^\W*(?:et|mais|aussi)\b", r"\b(?:cela|ca)\b|\bcette (?:mal|pl)|\bces? (?:ins|rav)"),
+    "pt": (r"\b(?:meus?|minhas?|noss\w+|tenho)\b", r"^\W*(?:e|mas|ou|tambem)\b", r"\b(?:isso|isto|ess[ae]s?)\b|\best[ae] (?:praga|doenca)"),
+    "hi": (r"मेर[ाीे]|हमार[ाीे]|मैं|क्या करू", r"^\W*(?:और|लेकिन|या|तो)\s", r"(?:यह|इसे|इसका|इसकी|वह)\s"),
+    "sw": (r"\b(?:[ylzw]|ch|vy)(?:angu|etu)\b|\bni(?:na|me|fany|tumi|puliz|wek)\w*", r"^\W*(?:na|lakini|au|je,? na|vipi)\b", r"\b(?:hii|hizi|huu|hiyo)\b"),
+    "ar": (r"عندي|لدي|محصولي|حقلي|نباتاتي|مزرعتي|اوراقي|افعل|اعمل", r"^\W*(?:و(?!رق|باء)|لكن)", r"هذ[اه]|ذلك|تلك"),
 }  # fmt: skip
-_PERSONAL = regex.compile(r"\b(?:i|my|mine|we|our|i'm|i've)\b|我|怎么办|咋办", regex.IGNORECASE)
-_LINK = regex.compile(r"^\s*(?:(?:and|but|or|also|then|what about|how about|what if|same)\b|那|还有|如果)", regex.IGNORECASE)
-_POINTING = regex.compile(r"\b(?:it|its|them|they|this|that|these|those|there)\b|它|这个|这种|那个", regex.IGNORECASE)
-_HAN = regex.compile(r"\p{Han}")
+_SCRIPTS = {"zh": regex.compile(r"\p{Han}"), "hi": regex.compile(r"\p{Devanagari}"), "ar": regex.compile(r"\p{Arabic}")}
+_HAN = _SCRIPTS["zh"]
+_HAN_PER_WORD = 1.7  # Chinese characters that say what an English word does: 1.7 over the shipped sheets and their twins
+# What is done against a problem or for a crop named before; "how do I make compost?" asks something of its own.
+_MEANS = frozenset(
+    "spraying irrigation fertilising pruning fertiliser pesticide insecticide fungicide herbicide acaricide seed".split()
+)
+PESTICIDES = frozenset(
+    """active-ingredient pesticide insecticide fungicide herbicide acaricide nematicide rodenticide molluscicide bactericide
+    biopesticide neem bacillus-thuringiensis trichoderma beauveria copper-fungicide sulphur-fungicide triazole strobilurin
+    pyrethroid neonicotinoid organophosphate carbamate growth-regulator""".split()
+)
 PROBLEM_KINDS = frozenset({"disease", "pest", "nutrient"})
 GENERIC_PROBLEMS = frozenset({"insect-pest"})  # "small black insects" describes, it does not name
 
 
-def intent_of(text: str) -> Intent:
-    """Return what kind of answer a question wants; "explain" where nothing tells."""
-    for intent, patterns in _INTENTS.items():
-        if any(regex.search(pattern, text, regex.IGNORECASE) for pattern in patterns):
-            return intent
-    return "explain"
+@cache
+def _habits(language: str) -> tuple[regex.Pattern[str], ...]:
+    return tuple(regex.compile(folded(one), regex.IGNORECASE) for one in _HABITS.get(language, _HABITS["en"]))
 
 
-def _intent(text: str, *, signs: bool, problems: bool) -> Intent:
+def _is_personal(text: str, language: str) -> bool:
+    return bool(_habits(language)[0].search(folded(text)))
+
+
+def _leans(text: str, language: str) -> bool:
+    """Whether a text says that it goes on from something: "and for maize?", "how does it spread?"."""
+    return any(pattern.search(folded(text)) for pattern in _habits(language)[1:])
+
+
+def length_in_words(text: str) -> float:
+    """How long a text is, in words of English; Chinese characters count as the words that they would be."""
+    han = len(_HAN.findall(text))
+    return len(_HAN.sub(" ", text).split()) + han / _HAN_PER_WORD if han else float(len(text.split()))
+
+
+def _intent(text: str, language: str, *, signs: bool, problems: bool) -> Intent:
     """As `intent_of`; who only says what is on the own crop wants to know what it is and what to do."""
-    intent = intent_of(text)
-    if intent == "explain" and _PERSONAL.search(text):
+    intent = intent_of(text, language)
+    if intent != "explain":
+        return intent
+    if language != "en" and signs:  # people describe what they see, and say neither "my" nor "what is it"
+        return "identify"
+    if _is_personal(text, language):
         return "act" if problems else "identify" if signs else intent
     return intent
 
 
 def language_of(text: str, stated: str | None = None) -> str:
-    """Return the language to answer in: the stated one, Chinese for Han characters, else English."""
-    return stated or ("zh" if _HAN.search(text) else "en")
+    """Return the language to answer in: the stated one, else what the letters tell (Chinese, Hindi, Arabic), else English."""
+    return stated or next((language for language, letters in _SCRIPTS.items() if letters.search(text)), "en")
 
 
 def language_note(answer: Answer) -> str:
@@ -180,13 +181,15 @@ def understand(question: Question, glossary: Glossary) -> Understood:
 def in_english(understood: Understood, glossary: Glossary) -> str:
     """Say a question in English as far as the glossary can, with a word for what it wants; "" where it knows nothing of it."""
     said = glossary.translated(understood.query)
-    return f"{said} {_WANTED[understood.intent]}".strip() if said else ""
+    return f"{said} {WANTED[understood.intent]}".strip() if said else ""
 
 
 def _read(question: Question, glossary: Glossary) -> Understood:
     text = regex.sub(r"\s+", " ", question.text).strip()
+    language = language_of(text, question.language)
     found: dict[str, list[str]] = {}
-    for mention in glossary.find(text):
+    mentions = glossary.find(text)
+    for mention in mentions:
         kind = (
             "problem" if mention.term.kind in PROBLEM_KINDS and mention.term.id not in GENERIC_PROBLEMS else mention.term.kind
         )
@@ -200,15 +203,19 @@ def _read(question: Question, glossary: Glossary) -> Understood:
     return Understood(
         text=text,
         query=query,
-        intent=_intent(text, signs=bool(found.get("sign") or found.get("part")), problems=bool(found.get("problem"))),
-        language=language_of(text, question.language),
+        intent=_intent(
+            text, language, signs=bool(found.get("sign") or found.get("part")), problems=bool(found.get("problem"))
+        ),
+        language=language,
         about_farming=glossary.is_about_farming(query),
-        personal=bool(_PERSONAL.search(text)),
+        personal=_is_personal(text, language),
         crops=tuple(crops),
         problems=tuple(found.get("problem", [])),
         signs=tuple(found.get("sign", [])),
         parts=tuple(found.get("part", [])),
         inputs=tuple(found.get("input", [])),
+        products=tuple(text[one.start : one.end] for one in mentions if one.term.id in PESTICIDES),
+        english=glossary.translated(text),
         topic=query,
     )
 
@@ -216,20 +223,23 @@ def _read(question: Question, glossary: Glossary) -> Understood:
 def _in_context(own: Understood, before: Understood, glossary: Glossary) -> Understood:
     """Fill what a follow-up leaves out from the question before it; an independent question stays as it is."""
     named = bool(own.problems or own.signs)
-    leans = bool(_LINK.search(own.text) or _POINTING.search(own.text)) or _is_scrap(own, named=named)
+    leans = _leans(own.text, own.language) or _is_scrap(own, named=named)
     if own.crops and named:
         return replace(own, intent=before.intent) if leans and own.intent == "explain" else own
-    on_its_own = own.intent not in ("amount", "when") and glossary.find(own.text, {"input", "practice"})
+    things = {mention.term.id for mention in glossary.find(own.text, {"input", "practice"})}
+    on_its_own = own.intent not in ("amount", "when") and things
+    if own.language == "zh" and own.intent != "explain" and things - _MEANS and not _leans(own.text, own.language):
+        leans = False  # 怎么堆肥 is short and whole
     if not leans and (own.crops or named or on_its_own):
         return own
     query, topic = f"{before.topic} {own.query}", before.topic
     if own.crops and not named and _crop_only(own):
-        topic = f"{_without_crops(before.topic, before, glossary)} {_names(own.crops, glossary)}"
+        topic = f"{_without_crops(before.topic, before, glossary)} {_names(own.crops, glossary, own.language)}"
         query = f"{_without_crops(before.query, before, glossary)[:MAX_CHARACTERS]} {own.query}"
     elif own.crops and not named:
-        query = topic = f"{own.query} {_names((*before.problems, *before.signs, *before.parts), glossary)}"
+        query = topic = f"{own.query} {_names((*before.problems, *before.signs, *before.parts), glossary, own.language)}"
     elif named:
-        query = topic = f"{own.query} {_names(before.crops, glossary)}"
+        query = topic = f"{own.query} {_names(before.crops, glossary, own.language)}"
     intent = before.intent if own.intent == "explain" else own.intent
     return Understood(
         text=own.text,
@@ -243,21 +253,23 @@ def _in_context(own: Understood, before: Understood, glossary: Glossary) -> Unde
         signs=own.signs or before.signs,
         parts=own.parts or before.parts,
         inputs=own.inputs or before.inputs,
+        products=own.products,
+        english=glossary.translated(query.strip()),
         topic=topic,
     )
 
 
 def _is_scrap(own: Understood, *, named: bool) -> bool:
     """Whether a text is too short to stand alone, or only answers what we asked: "the old leaves of my rice"."""
-    words = len(own.text.split())
+    words = length_in_words(own.text)
     if words <= 4:
-        return not (own.crops and own.inputs)
-    return words <= 8 and bool(own.crops) and not named and not own.inputs and intent_of(own.text) == "explain"
+        return not (own.crops and (own.inputs or (own.language == "zh" and own.intent != "explain")))
+    return words <= 8 and bool(own.crops) and not named and not own.inputs and intent_of(own.text, own.language) == "explain"
 
 
 def _crop_only(own: Understood) -> bool:
     """Whether a follow-up says little more than a crop: "and for maize?", "tomato, the lower leaves"."""
-    return intent_of(own.text) == "explain" and len(own.text.split()) <= 8
+    return intent_of(own.text, own.language) == "explain" and length_in_words(own.text) <= 8
 
 
 def _without_crops(query: str, before: Understood, glossary: Glossary) -> str:
@@ -267,5 +279,5 @@ def _without_crops(query: str, before: Understood, glossary: Glossary) -> str:
     return " ".join(query.split())
 
 
-def _names(terms: Collection[str], glossary: Glossary) -> str:
-    return " ".join(glossary.name(term, "en") for term in terms)
+def _names(terms: Collection[str], glossary: Glossary, language: str) -> str:
+    return " ".join(glossary.name(term, language) for term in terms)

@@ -22,6 +22,7 @@ from agri_llm.records import Passage, new_id, now
 from agri_llm.sentences import split
 from knowledge_base import folder as index_folder
 from knowledge_base import segments as segment_files
+from knowledge_base import unfinished
 from knowledge_base.embedding import Embedder
 from knowledge_base.index import View, load_view, open_segments
 from knowledge_base.postings import Rows
@@ -237,6 +238,7 @@ def _writing(
         draft = _Draft(folder, path, embedder, view, deleted)
         yield draft
         manifest |= {**draft.finish(), "corpus": corpus}
+    unfinished.discard(folder)
 
 
 class _Draft:
@@ -254,18 +256,16 @@ class _Draft:
     def write(self, passages: Sequence[Passage], known: Known, originals: Originals, progress: Progress | None) -> None:
         """Write a new segment."""
         resume = Unfinished(self._folder, self._embedder)
-        finished = False
         try:
             pairs = embed(passages, self._embedder, first_of(known, resume), progress, originals=originals, resume=resume)
             rows = ((passage, bytes.fromhex(key), pair) for passage, (key, pair) in zip(passages, pairs, strict=True))
             searchable = (words(f"{_heading(passage)}\n{passage.text}", passage.language) for passage in passages)
             name = f"segment-{new_id()}"
             self._facts[name] = segment_files.write(self._path / name, rows, searchable, self._embedder.dimension)
-            finished = True
         except ValueError as error:
             raise BadInput(f"The embedder made {error}", "they can never be found", "use another embedder") from error
         finally:
-            resume.close(finished=finished)
+            resume.close()
 
     def join(self, names: Collection[str]) -> None:
         """Write segments as one, without what is deleted in them; the others stay in their order before it."""

@@ -25,11 +25,12 @@ from agri_llm.records import Passage, new_id, now
 from knowledge_base import postgres_tables as tables
 from knowledge_base.builder import CHUNK, Known, Originals, Progress, _check, embed, embedded, first_of
 from knowledge_base.embedding import Embedder
-from knowledge_base.postgres import EXACT_UP_TO, FORMAT, StoredVectors, load_contents
+from knowledge_base.postgres import FORMAT, StoredVectors, load_contents
+from knowledge_base.postgres_segment import EXACT_UP_TO
 from knowledge_base.postgres_tables import Database, at_version, schema_of
 from knowledge_base.postings import Postings
 from knowledge_base.segments import Pair
-from knowledge_base.unfinished import Unfinished
+from knowledge_base.unfinished import Unfinished, discard
 from knowledge_base.words import TOKENIZER_VERSION, words
 
 DEAD_SHARE = 0.25  # the lists of words are written anew when they name more removed passages than this share of those there
@@ -69,6 +70,8 @@ def build(
         draft.write(passages, first_of(stored, known or {}), originals or {}, progress, unfinished)
         draft.finish(version)
         _drop_versions(connection, {version, before})
+    if unfinished:
+        discard(unfinished)
 
 
 def add(
@@ -93,6 +96,8 @@ def add(
         draft.remove(replaced)
         draft.write(passages, stored, originals or {}, progress, unfinished)
         draft.finish(version)
+    if unfinished:
+        discard(unfinished)
 
 
 def remove(url: str, document_ids: Collection[str], embedder: Embedder) -> int:
@@ -137,17 +142,15 @@ class _Draft:
         postings = Postings.build(tokens)
         self._write_words(postings, first)
         resume = Unfinished(unfinished, self._embedder) if unfinished else None
-        finished = False
         try:
             places = known if resume is None else first_of(known, resume)
             pairs = embed(new, self._embedder, places, progress, originals=originals, resume=resume)
             numbered = zip(itertools.count(first), new, postings.lengths.tolist(), pairs, strict=False)
             while chunk := list(itertools.islice(numbered, CHUNK)):
                 self._write_passages(chunk)
-            finished = True
         finally:
             if resume is not None:
-                resume.close(finished=finished)
+                resume.close()
         self.manifest |= {"next": first + len(new), "passages": self.manifest["passages"] + len(new)}
 
     def _write_words(self, postings: Postings, first: int) -> None:
@@ -203,11 +206,11 @@ class _Draft:
         wanted = [(passage.crop, passage.region, passage.language, bool(passage.twin_of)) for passage in of]
         new = {group: first + at for at, group in enumerate(dict.fromkeys(each for each in wanted if each not in there))}
         if new:
-            names = ("crop", "region", "language", "translation")
-            rows = [{"id": number, **dict(zip(names, group, strict=True))} for group, number in new.items()]
-            self.connection.execute(
-                insert(table), [{**row, "crop": [*row["crop"]], "region": [*row["region"]]} for row in rows]
-            )
+            rows = [
+                {"id": number, "crop": list(crop), "region": list(region), "language": language, "translation": translation}
+                for (crop, region, language, translation), number in new.items()
+            ]
+            self.connection.execute(insert(table), rows)
         there |= new
         return [there[each] for each in wanted]
 

@@ -62,10 +62,15 @@ class Unfinished(Mapping[str, Pair]):
         """How many passages have their vectors."""
         return int(self._database.execute("SELECT count(*) FROM vectors").fetchone()[0])
 
-    def close(self, *, finished: bool) -> None:
-        """Close the file; a finished build needs it no more."""
-        needed = not finished and len(self) > 0
+    def close(self) -> None:
+        """Close the file; it stays for the next build, unless there is nothing in it."""
+        empty = len(self) == 0
         self._database.close()
-        if not needed:
-            for path in self._path.parent.glob(f"{FILE}*"):
-                path.unlink()
+        if empty:
+            discard(self._path.parent)
+
+
+def discard(folder: Path) -> None:
+    """Delete what unfinished builds left: the index that they worked for is there."""
+    for path in folder.glob(f"{FILE}*"):
+        path.unlink()

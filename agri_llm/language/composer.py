@@ -12,7 +12,7 @@ import regex
 from agri_llm.content import stems
 from agri_llm.language.brief import Brief
 from agri_llm.phrases import phrase
-from agri_llm.questions import language_of
+from agri_llm.questions import language_of, length_in_words
 from agri_llm.records import Hit, Intent
 from agri_llm.sentences import split
 
@@ -34,7 +34,7 @@ LEAD_WORDS = 6  # of the phrase that opens the chemical part
 
 FEWEST_WORDS = 40  # an answer from a sheet is filled up to these
 
-# What the headings of a sheet are for.
+# What the headings of a sheet are for, in English and of its Chinese twin.
 _ROLES = {
     "what you see": "sign",
     "what it is": "what",
@@ -51,6 +51,21 @@ _ROLES = {
     "prevention": "prevention",
     "mistakes to avoid": "prevention",
     "when to call an expert": "expert",
+    "识别要点": "sign",
+    "基本情况": "what",
+    "为什么重要": "why",
+    "发生规律": "when",
+    "发生条件": "when",
+    "什么时候做": "when",
+    "农业防治": "cultural",
+    "生物防治": "biological",
+    "化学防治": "chemical",
+    "施肥矫治": "cultural",
+    "怎么做": "cultural",
+    "用量与标准": "amount",
+    "预防措施": "prevention",
+    "常见错误": "prevention",
+    "何时请教专家": "expert",
 }
 # For each intent: which roles, with how many sentences of each, the most needed first.
 _PLANS: dict[Intent, tuple[tuple[tuple[str, ...], int], ...]] = {
@@ -64,6 +79,7 @@ _FILLING = 3 * ((("sign", "what", "when", "amount", "prevention", "cultural"), 1
 # People read what it is first and the chemical last (2009/128/EC, Annex III: the least hazardous measures first).
 _READING_ORDER = ("sign", "what", "why", "when", "amount", "prevention", "cultural", "biological", "chemical", "expert", "")
 _HAN = regex.compile(r"\p{Han}")
+_LABEL = regex.compile(r"(?<![无没有])标签")
 _STEPS = frozenset({"cultural", "biological", "prevention"})
 
 
@@ -78,8 +94,8 @@ class _Candidate:
     role: str
 
     @property
-    def words(self) -> int:
-        return len(self.text.split())
+    def words(self) -> float:
+        return length_in_words(self.text)
 
 
 class Composer:
@@ -94,9 +110,9 @@ class Composer:
         if not any(one.hit < FIRST_PASSAGES for one in candidates):
             return
         plan = _PLANS.get(brief.intent)
+        document = _best_document(brief.hits)
         best = max(candidates, key=lambda candidate: candidate.score)
-        if plan and best.role:
-            document = _best_document(brief.hits)
+        if plan and (best.role or _fits_plan([one for one in candidates if brief.hits[one.hit].passage.document_id == document], plan)):
             chosen = _by_sections(candidates, plan, brief, document=document)
             if brief.intent == "identify":
                 close = _look_alikes(candidates, brief, document)
@@ -106,6 +122,12 @@ class Composer:
                 return
         for candidate in _with_labels(_by_score(candidates, brief.hits), candidates, brief.hits):
             yield f"{candidate.text}[{candidate.hit + 1}]\n"
+
+
+def _fits_plan(own: Sequence[_Candidate], plan: Sequence[tuple[tuple[str, ...], int]]) -> bool:
+    """Whether a sheet has the sections of a plan: its best sentence stands in one with a role, and the first roles are there."""
+    best = max(own, key=lambda candidate: candidate.score)
+    return bool(best.role) and any(one.role in plan[0][0] for one in own)
 
 
 def _candidates(brief: Brief) -> list[_Candidate]:
@@ -131,8 +153,9 @@ def _candidates(brief: Brief) -> list[_Candidate]:
 
 
 def _sayable(text: str) -> bool:
-    """Whether a piece can stand in an answer: not a table row or a scrap."""
-    return (len(text.split()) >= 3 or len(_HAN.findall(text)) >= 4) and not text.startswith(("|", "<"))
+    """Whether a piece can stand in an answer: not a table row, a scrap or the announcement of a list."""
+    whole = len(text.split()) >= 3 or len(_HAN.findall(text)) >= 4
+    return whole and not text.startswith(("|", "<")) and not text.endswith((":", "："))
 
 
 def _is_heading(text: str, start: int) -> bool:
@@ -158,7 +181,7 @@ def _by_score(candidates: Sequence[_Candidate], hits: Sequence[Hit]) -> list[_Ca
     first, *others = sorted(fits, key=lambda number: -fits[number])
     ranked = sorted((one for one in candidates if one.hit == first), key=lambda one: -one.score)
     chosen: list[_Candidate] = []
-    length = 0
+    length = 0.0
     for candidate in ranked:
         if chosen and length + candidate.words > MOST_WORDS:
             continue
@@ -212,7 +235,10 @@ def _look_alikes(candidates: Sequence[_Candidate], brief: Brief, document: str) 
     for number, hit in enumerate(brief.hits):
         if _role(hit) == "sign":
             signs.setdefault(hit.passage.document_id, number)
-    if document not in signs or 2 * len(stems(brief.hits[signs[document]].passage.title) & asked) > len(asked):
+    if document not in signs:
+        return []
+    title = stems(brief.hits[signs[document]].passage.title)
+    if title <= asked or 2 * len(title & asked) > len(asked):
         return []
     floor = LOOK_ALIKE * brief.hits[signs[document]].score
     close = [number for name, number in signs.items() if name != document and brief.hits[number].score >= floor]
@@ -232,7 +258,7 @@ def _best(candidates: Iterable[_Candidate], wanted: int) -> list[_Candidate]:
 
 
 def _is_label(candidate: _Candidate) -> bool:
-    return candidate.role == "chemical" and "label" in candidate.text.lower()
+    return candidate.role == "chemical" and bool("label" in candidate.text.lower() or _LABEL.search(candidate.text))
 
 
 def _label_sentence(candidate: _Candidate, own: Sequence[_Candidate]) -> list[_Candidate]:

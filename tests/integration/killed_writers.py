@@ -2,7 +2,7 @@
 
 Run by test_folder.py as a program of its own: it has one thread and no model, so it may fork. Prints JSON.
 
-    python killed_writers.py FOLDER VECTORS_FILE steps|halves|random
+    python killed_writers.py FOLDER VECTORS_FILE steps|halves|random|resume
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,10 @@ def passages(version: str) -> list[Passage]:
     return [Passage(id=f"rust#{row}", document_id="rust", title="Rust", text=text) for row, text in enumerate(texts)]
 
 
+def blast() -> Passage:
+    return Passage(id="blast#1", document_id="blast", title="Blast", text="Rice blast needs long dew.")
+
+
 def known_vectors(file: Path) -> builder.Known:
     arrays = np.load(file, allow_pickle=False)
     keys = {name.rpartition("-")[0] for name in arrays.files}
@@ -52,10 +56,18 @@ class Writers:
     def write(self, version: str) -> None:
         builder.build(self.folder, passages(version), self.embedder, known=self.known)
 
+    def add(self) -> None:
+        builder.add(self.folder, [blast()], self.embedder, known=self.known)
+
+    def remove(self) -> None:
+        builder.remove(self.folder, ["blast"], self.embedder)
+
     def read(self) -> str:
-        """Open the index as a reader does: "old" or "new", and an error for anything else."""
-        found = list(load_view(self.folder, self.embedder).passages)
-        return {str(passages(version)): version for version in ("old", "new")}[str(found)]
+        """Open the index as a reader does: "old" or "new", with "+blast" or without, and an error for anything else."""
+        found = sorted(load_view(self.folder, self.embedder).passages, key=lambda passage: passage.id)
+        whole = {version: passages(version) for version in ("old", "new")}
+        whole |= {f"{version}+blast": [blast(), *held] for version, held in whole.items()}
+        return {str(held): version for version, held in whole.items()}[str(found)]
 
     def versions(self) -> int:
         return len(list(self.folder.glob("version-*")))
@@ -138,24 +150,26 @@ def kill_in_halves(writers: Writers) -> list[dict[str, object]]:
     return deaths
 
 
-def kill_at_random(writers: Writers, kills: int = 12) -> dict[str, Any]:
-    """SIGKILL during endless rebuilding, while a reader opens the index again and again."""
+def kill_at_random(writers: Writers, kills: int = 24) -> dict[str, Any]:
+    """SIGKILL during endless building, adding and removing, while a reader opens the index again and again."""
     writers.write("old")
     base = KnowledgeBase(writers.folder, writers.embedder)
     after: list[str] = []
     during: Counter[str] = Counter()
 
-    def rebuild() -> None:
+    def change() -> None:
         while True:
-            writers.write("new")
-            writers.write("old")
+            for version in ("new", "old"):
+                writers.write(version)
+                writers.add()
+                writers.remove()
 
     for _ in range(kills):
-        child = writers.in_child(rebuild)
-        until = time.monotonic() + random.uniform(0.02, 0.4)
+        child = writers.in_child(change)
+        until = time.monotonic() + random.uniform(0.02, 0.3)
         while time.monotonic() < until:
             during[writers.read()] += 1
-            assert len(base.view.passages) == 3
+            assert len(base.view.passages) in (3, 4)
         os.kill(child, signal.SIGKILL)
         assert ended(child) == -signal.SIGKILL
         after.append(writers.read())
@@ -163,7 +177,54 @@ def kill_at_random(writers: Writers, kills: int = 12) -> dict[str, Any]:
     return {"after": after, "during": during, "versions": writers.versions(), "last": writers.read()}
 
 
+class SlowEmbedder(Embedder):
+    """Writes down every text that it is given, and takes its time."""
+
+    def __init__(self, seen: Path) -> None:
+        super().__init__()
+        self.__dict__["dimension"] = 384
+        self.seen = seen
+
+    def windows(self, text: str, title: str = "") -> list[str]:
+        return [text]
+
+    def pieces(self, texts: Sequence[str], progress: Any = None) -> Any:
+        with self.seen.open("a") as file:
+            file.writelines(f"{text}\n" for text in texts)
+        time.sleep(0.02)
+        return np.tile(np.eye(1, 384, dtype=np.float32), (len(texts), 1))
+
+
+def kill_and_resume(writers: Writers) -> dict[str, Any]:
+    """SIGKILL during one long build, again and again until it gets through; says how often each text was embedded."""
+    seen = writers.folder.with_name("seen")
+    many = [
+        Passage(id=f"many#{number}", document_id="many", title="Many", text=f"Sentence number {number}.")
+        for number in range(60)
+    ]
+    builder.CHUNK = 4
+    kills = 0
+    while True:
+        child = writers.in_child(lambda: builder.build(writers.folder, many, SlowEmbedder(seen)))
+        time.sleep(0.12 + 0.02 * kills)  # a busy machine needs longer for the rest of it
+        if os.waitpid(child, os.WNOHANG) != (0, 0):
+            break
+        os.kill(child, signal.SIGKILL)
+        assert ended(child) == -signal.SIGKILL
+        kills += 1
+        assert kills < 100, "no build ever gets further"
+    lines = Counter(seen.read_text().splitlines())
+    held = len(load_view(writers.folder, writers.embedder).passages)
+    left = sorted(path.name for path in writers.folder.iterdir() if path.name.startswith("unfinished"))
+    return {"kills": kills, "texts": len(lines), "embedded": sum(lines.values()), "held": held, "left": left}
+
+
 if __name__ == "__main__":
     folder, vectors, how = sys.argv[1:]
-    kill: dict[str, Callable[[Writers], object]] = {"steps": kill_at_steps, "halves": kill_in_halves, "random": kill_at_random}
+    kill: dict[str, Callable[[Writers], object]] = {
+        "steps": kill_at_steps,
+        "halves": kill_in_halves,
+        "random": kill_at_random,
+        "resume": kill_and_resume,
+    }
     print(json.dumps(kill[how](Writers(Path(folder), known_vectors(Path(vectors))))))  # noqa: T201

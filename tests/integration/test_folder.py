@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from killed_writers import passages
+from killed_writers import blast, passages
 
 from agri_llm.errors import IndexMismatch, IndexMissing, KnowledgeError
 from knowledge_base import builder
@@ -32,7 +32,7 @@ OLD, NEW = passages("old"), passages("new")
 @pytest.fixture(scope="module")
 def known(embedder: Embedder) -> builder.Known:
     """The vectors of both versions, so that the many builds below need no model."""
-    every = [*OLD, *NEW]
+    every = [*OLD, *NEW, blast()]
     return dict(builder.embed(every, embedder, {}))
 
 
@@ -89,10 +89,18 @@ def test_a_writer_killed_in_the_middle_of_a_file_leaves_the_old_version(known: b
 
 def test_readers_open_the_index_while_writers_are_killed_at_random_moments(known: builder.Known, tmp_path: Path) -> None:
     told = killed("random", tmp_path / "index", known, tmp_path)
-    assert len(told["after"]) == 12
-    assert set(told["after"]) <= {"old", "new"}
-    assert sum(told["during"].values()) > 12
+    assert len(told["after"]) == 24
+    assert set(told["during"]) | set(told["after"]) <= {"old", "new", "old+blast", "new+blast"}
+    assert sum(told["during"].values()) > 24
     assert (told["last"], told["versions"]) == ("new", 2)
+
+
+def test_a_build_killed_again_and_again_goes_on_where_it_was(known: builder.Known, tmp_path: Path) -> None:
+    told = killed("resume", tmp_path / "index", known, tmp_path)
+    assert told["kills"] >= 1
+    assert (told["held"], told["left"]) == (60, [])
+    assert told["texts"] == 60
+    assert told["embedded"] <= 120 + 8 * told["kills"]  # a passage has two texts; a kill costs one chunk of four
 
 
 def files_of(index: Path) -> list[Path]:
