@@ -101,7 +101,10 @@ bench: $(STAMP) ## run all benchmarks (DATA=folder with the collections)
 	$(BIN)/python benchmarks/retrieval.py --data "$(DATA)"
 	$(BIN)/python benchmarks/answers.py --data "$(DATA)"
 	$(BIN)/python benchmarks/evidence.py --data "$(DATA)"
+	$(BIN)/python benchmarks/languages.py
 	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/embedding.py --data "$(DATA)"
+	$(BIN)/python benchmarks/scale.py --data "$(DATA)"
 
 screenshots: $(STAMP) ## take the pictures in docs/screenshots from the running page
 	$(BIN)/python benchmarks/screenshots.py

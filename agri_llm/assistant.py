@@ -159,7 +159,7 @@ class Assistant:
         else:
             other = english = questions.in_english(understood, self.glossary)
             hits = self.search(query, HITS, crop=crops, language=language, english=english)
-        if other in ("", query) or safety.evidence(hits) >= safety.EVIDENCE_FLOOR:
+        if other in ("", query) or safety.evidence(hits, understood.intent) >= safety.EVIDENCE_FLOOR:
             return hits
         others = self.search(other, HITS, crop=crops, english=english)
         if language != "en" and hits:  # what stands in the asker's language too has been found, or not, by the own words
@@ -167,7 +167,7 @@ class Assistant:
             twins = {hit.passage.twin_of for hit in own}
             others = [hit for hit in others if hit.passage.document_id not in twins]
             return others if safety.evidence(others) >= safety.EVIDENCE_FLOOR else hits
-        return max(hits, others, key=safety.evidence)
+        return max(hits, others, key=lambda found: safety.evidence(found, understood.intent))
 
     def _weak(self, understood: Understood, hits: list[Hit]) -> str | None:
         if safety.dose_without_label(understood, hits):
@@ -178,7 +178,7 @@ class Assistant:
         unseen = safety.signs_unseen(understood, self._named([hit.passage.text for hit in hits[:5]], {"sign"})) or (
             not set(problems) & self._named(about, questions.PROBLEM_KINDS) and safety.problems_unseen(named, about)
         )
-        if safety.evidence(hits) >= safety.EVIDENCE_FLOOR and not unseen:
+        if safety.evidence(hits, understood.intent) >= safety.EVIDENCE_FLOOR and not unseen:
             return None
         if not understood.about_farming:
             return "off_topic"

@@ -10,7 +10,8 @@ import regex
 # Accents, the short vowels of Arabic and the dot below a letter of Hindi; people type them or not.
 _MARKS = regex.compile(r"[\u0300-\u036f\u064b-\u065f\u0670\u093c]")
 _ALIKE = str.maketrans("ँىة’", "ंيه'")  # typed for each other
-_WORD = regex.compile(r"\p{Han}|[\p{L}\p{M}\p{N}]+(?:[.,'-][\p{L}\p{M}\p{N}]+)*")
+_LETTER = r"[[\p{L}\p{M}\p{N}]--\p{Han}]"
+_WORD = regex.compile(rf"\p{{Han}}|{_LETTER}+(?:[.,'\-]{_LETTER}+)*", regex.V1)
 _EMPTY = frozenset(
     (
         "the a an of and or to in on for with by as at is are was were be been it its this that these those from can "

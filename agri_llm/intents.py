@@ -98,7 +98,7 @@ _FRENCH: dict[Intent, tuple[str, ...]] = {
     "prevent": (r"\b(?:preven\w+|evit\w+|proteg\w+|empech\w+|precautions?|limiter|reduire)\b|\bcomment ne pas\b",),
     "when": (
         r"(?:^|[,;:?] ?|partir de )quand\b|\bquand (?:faut|dois|doit|peut|est|les?|la|on)\b(?! (?:coupe|tire|frotte|touche))|\bcombien d[e']",
-        r"\b(?:frequence|delai|epoque|moment)\b|\bquel(?:le)?s? (?:mois|semaines?|saison|periode|heure|date|stade)\b",
+        r"\b(?:frequence|delai|epoque|moment)\b|\bquel(?:le)?s? (?:est (?:la|le) )?(?:meilleure? )?(?:mois|semaines?|saison|periode|heure|date|stade)\b",
     ),
     "act": (
         r"\bque (?:faire|dois|puis|peut|faut|fait)\b|\bqu'?est[- ]ce que (?:je|nous|l'on|on) |\bquoi (?:faire|mettre|utiliser)\b",
@@ -182,7 +182,7 @@ WANTED: dict[Intent, str] = {
 
 def intent_of(text: str, language: str = "en") -> Intent:
     """Return what kind of answer a question in a language wants; "explain" where nothing tells."""
-    plain = folded(text)
+    plain = folded(text).strip()
     return next((intent for intent, pattern in _compiled(language).items() if pattern.search(plain)), "explain")
 
 

@@ -24,16 +24,16 @@ from agri_llm.doses import dose_without_label as dose_without_label
 from agri_llm.phrases import phrase
 from agri_llm.poisoning import speaks_of_poisoning
 from agri_llm.questions import MAX_CHARACTERS, Understood, length_in_words
-from agri_llm.records import Hit, Passage
+from agri_llm.records import Hit, Intent, Passage
 
 InputProblem = Literal["empty", "too_long", "poisoning"]
 Reason = Literal["no citation", "no support", "number", "name", "negation"]
 
 # Logistic regression on answerable and unanswerable questions, fitted and printed by benchmarks/evidence.py.
-EVIDENCE_WEIGHTS = {"meaning": 9.5, "words": 8.1, "bias": -6.2}
+EVIDENCE_WEIGHTS = {"meaning": 6.4, "words": 4.1, "sentence": 6.8, "asks_amount": -2.5, "bias": -7.4}
 # The same for passages in another language than English: meaning is compared by way of a translation of single words. Fitted on
 # 142 Chinese questions with a sheet and 45 without; at the floor 133 of the first and 9 of the second are answered.
-FOREIGN_EVIDENCE_WEIGHTS = {"meaning": 10.6, "words": 5.5, "bias": -5.3}
+FOREIGN_EVIDENCE_WEIGHTS = {"meaning": 10.6, "words": 5.5, "sentence": 0.0, "asks_amount": 0.0, "bias": -5.3}
 EVIDENCE_FLOOR = 0.65
 # Sections of a sheet that name more than what the sheet is about.
 _ASIDES = ("what you see", "what to do now", "prevention", "when to call", "识别要点", "防治措施", "预防措施", "何时请教")
@@ -85,8 +85,12 @@ _UNIT_WORDS = frozenset(
 _PROMISE = regex.compile(r"\b(?:safe|safely|harmless|non-?toxic|guarantee\w*|edible|drink)\b|安全|无毒|无害", regex.IGNORECASE)
 _LEADS = tuple(phrase(language, "lead_chemical") for language in ("en", "zh", "es", "fr", "pt", "hi", "sw", "ar"))
 # Inside a sentence a name, often a brand: with a capital letter, or between Chinese quotation marks.
-_CAPITALISED = regex.compile(r"(?<=[\p{Ll}\d,;]\s)\p{Lu}\p{Ll}[\p{L}-]+|(?<=[“「『])\p{Han}{2,8}(?=[”」』])|(?<=\p{Han})[A-Z][a-z]{3,}")
+_CAPITALISED = regex.compile(
+    r"(?<=[\p{Ll}\d,;]\s)\p{Lu}\p{Ll}[\p{L}-]+|(?<=[“「『])\p{Han}{2,8}(?=[”」』])|(?<=\p{Han})[A-Z][a-z]{3,}"
+)
 _MARKERS = regex.compile(r"\s*\[(\d{1,3}(?:\s*[,，]\s*\d{1,3})*)\]")
+
+_DIGIT = regex.compile(r"\d")
 
 
 def input_problem(text: str) -> InputProblem | None:
@@ -105,7 +109,9 @@ def missing_details(question: Understood) -> tuple[str, ...]:
         return ()
     if question.signs and not question.crops and (question.parts or not question.inputs):
         return ("crop", "part") if _pattern_unknown(question.text) else ("crop",)
-    says_nothing_else = not (question.signs or question.inputs) and question.intent != "amount" and _SICK.search(folded(question.text))
+    says_nothing_else = (
+        not (question.signs or question.inputs) and question.intent != "amount" and _SICK.search(folded(question.text))
+    )
     if says_nothing_else and question.crops:
         return ("sign", "part")
     return ("crop", "sign") if says_nothing_else and _PLANT.search(folded(question.text)) else ()
@@ -168,18 +174,34 @@ def about(hits: Sequence[Hit]) -> list[str]:
     ]
 
 
-def evidence(hits: Sequence[Hit]) -> float:
-    """Probability, 0–1, that the passages answer the question."""
+def evidence(hits: Sequence[Hit], intent: Intent = "explain") -> float:
+    """Probability, 0–1, that the passages answer a question with this intent."""
     if not hits:
         return 0.0
     weights = EVIDENCE_WEIGHTS if hits[0].passage.language == "en" else FOREIGN_EVIDENCE_WEIGHTS
-    total = weights["bias"] + sum(weights[name] * value for name, value in evidence_features(hits).items())
+    total = weights["bias"] + sum(weights[name] * value for name, value in evidence_features(hits, intent).items())
     return 1 / (1 + math.exp(-total))
 
 
-def evidence_features(hits: Sequence[Hit]) -> dict[str, float]:
-    """What the decision to answer rests on: nearness in meaning and share of the question's words among the best passages."""
-    return {"meaning": max(hit.meaning for hit in hits[:3]), "words": max(hit.words for hit in hits[:3])}
+def evidence_features(hits: Sequence[Hit], intent: Intent = "explain") -> dict[str, float]:
+    """What the decision to answer rests on, among the best passages.
+
+    Nearness in meaning, share of the question's words, nearness of the best sentence; who asks how much needs a sentence with
+    a number, and asks for something that passages often do not give.
+    """
+    asks_amount = intent == "amount"
+    near = [
+        cosine
+        for hit in hits[: 5 if asks_amount else 3]
+        for cosine, sentence in zip(hit.sentences, sentences.split(hit.passage.text), strict=False)
+        if not asks_amount or _DIGIT.search(sentence.text)
+    ]
+    return {
+        "meaning": max((hit.meaning for hit in hits[:3]), default=0.0),
+        "words": max((hit.words for hit in hits[:3]), default=0.0),
+        "sentence": max(near, default=0.0),
+        "asks_amount": float(asks_amount),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,7 +93,9 @@ def search(
     k: Annotated[int, typer.Option("-k", min=1, help="Most passages for one query.")] = 10,
     crop: Annotated[str | None, typer.Option(help="Only passages about this crop, or about any.")] = None,
     region: Annotated[str | None, typer.Option(help="Only passages valid in this region.")] = None,
-    language: Annotated[str | None, typer.Option(help="Language of the query; passages in it alone, where there are some.")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Language of the query; passages in it alone, where there are some.")
+    ] = None,
     index: IndexFolder = None,
     batch: Batch = None,
     as_json: AsJson = False,
@@ -162,6 +164,17 @@ def index_remove(
     with quiet.results() as out:
         folder = _open(index).index_folder
         _say(f"Removed {rendering.counted(indexing.remove(folder, ids), 'passage')} from {folder}.", out)
+
+
+@index_app.command("compact")
+def index_compact(index: IndexFolder = None) -> None:
+    """Write the index anew without what was removed; after many changes searches are faster again."""
+    from ui.commands import indexing, quiet
+
+    with quiet.results() as out:
+        folder = _open(index).index_folder
+        indexing.compact(folder)
+        _say(f"Compacted {folder}.", out)
 
 
 @index_app.command("list")

@@ -219,6 +219,7 @@ def test_added_replaced_and_removed_documents_are_found_like_in_a_folder(
         for query in ("goats water", "orange spots on wheat", "destroy the tops", "60 ml/ha", "三环唑"):
             assert_alike(ours.search(query), theirs.search(query))
     assert ours.view.hash != before
+    assert ours.view.manifest["dead"] == 0  # the lists of words name no passage that was removed
 
 
 def test_small_removals_leave_every_score_as_if_the_passages_had_never_been_there(

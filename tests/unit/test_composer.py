@@ -19,13 +19,14 @@ from agri_llm.records import Hit, Intent, Passage, Question
 from knowledge_base.terms import Glossary
 
 CORPUS = Path(knowledge_base.__file__).parent / "corpus" / "en"
+TWINS = CORPUS.parent / "zh"
 LATE_BLIGHT = "potato-late-blight"
 INTENTS: list[Intent] = ["identify", "act", "when", "prevent"]
 
 
-def sheet(name: str, score: float = 0.8) -> list[Hit]:
+def sheet(name: str, score: float = 0.8, folder: Path = CORPUS) -> list[Hit]:
     """The sections of a shipped sheet as hits, in its order."""
-    body = (CORPUS / f"{name}.md").read_text(encoding="utf-8").split("---\n", 2)[2]
+    body = (folder / f"{name}.md").read_text(encoding="utf-8").split("---\n", 2)[2]
     path: list[str] = []
     hits: list[Hit] = []
     for part in re.split(r"^(?=#+ )", body, flags=re.MULTILINE):
@@ -81,6 +82,48 @@ def test_an_answer_from_a_sheet_keeps_all_promises(name: str) -> None:
         assert chemical == sorted(chemical), "the chemical part is not last"
         if any(chemical):
             assert "label" in " ".join(line for line, is_chemical in zip(written, chemical, strict=True) if is_chemical).lower()
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in TWINS.glob("*.md")))
+def test_an_answer_from_a_chinese_twin_keeps_all_promises(name: str) -> None:
+    hits = sheet(name, folder=TWINS)
+    for intent in [*INTENTS, "amount", "explain"]:
+        written = compose(hits, intent, f"{hits[0].passage.title}怎么办")
+        assert written
+        for line in written:
+            text, number = parts(line)
+            assert text in hits[number - 1].passage.text
+            assert isinstance(safety.check_sentence(line.strip(), [hit.passage for hit in hits]), safety.Supported), line
+            assert not text.endswith("：")
+        assert 40 <= sum(len(parts(line)[0]) for line in written) <= 320
+        chemical = [heading_of(line, hits) == "化学防治" for line in written]
+        assert chemical == sorted(chemical), "the chemical part is not last"
+        if any(chemical) and intent in INTENTS:
+            assert "标签" in written[-1] or "标签" in written[-2]
+            assert sum(phrase("zh", "lead_chemical") in line for line in written) == 1
+
+
+@pytest.mark.parametrize(
+    ("intent", "heading"),
+    [("identify", "识别要点"), ("when", "发生规律"), ("prevent", "预防措施"), ("act", "农业防治")],
+)
+def test_the_plan_follows_what_was_asked_in_chinese(intent: Intent, heading: str) -> None:
+    hits = sheet(LATE_BLIGHT, folder=TWINS)
+    written = compose(hits, intent, "马铃薯晚疫病")
+    assert heading in [heading_of(line, hits) for line in written]
+    assert any(line.startswith("- ") for line in written)
+
+
+def test_a_sentence_against_dust_without_a_label_is_no_label_sentence() -> None:
+    bare = [section("玉米象在玉米粒上蛀出圆孔。", "识别要点"), section("绝不用无标签的药粉拌玉米。", "化学防治", 0.9)]
+    assert not any("药粉" in line for line in compose(bare, "act", "玉米象怎么治"))
+    told = [*bare[:1], section("玉米拌登记的药粉。用量按当地标签。", "化学防治", 0.9)]
+    assert any("药粉" in line for line in compose(told, "act", "玉米象怎么治"))
+
+
+def test_the_announcement_of_a_list_is_not_written() -> None:
+    hits = [section("请按下面的步骤做：\n\n- 及时拔除病株并烧毁。", "农业防治")]
+    assert [parts(line)[0] for line in compose(hits, "act", "晚疫病怎么办，步骤")] == ["及时拔除病株并烧毁。"]
 
 
 def test_what_to_do_begins_with_what_it_is_then_steps_then_the_chemical() -> None:

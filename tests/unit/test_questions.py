@@ -220,6 +220,72 @@ def test_an_independent_question_inherits_nothing(text: str, glossary: Glossary)
     assert (after.crops, after.problems, after.signs, after.parts) == (alone.crops, alone.problems, alone.signs, alone.parts)
 
 
+WHEAT = "小麦赤霉病怎么治？"
+
+
+@pytest.mark.parametrize(
+    ("text", "intent"),
+    [
+        ("什么时候打药？", "when"),
+        ("怎么预防？", "prevent"),
+        ("用什么药？", "act"),
+        ("会传染吗？", "act"),
+        ("这病严重吗？", "act"),
+        ("要打几次药？", "when"),
+        ("是什么原因引起的？", "identify"),
+    ],
+)
+def test_a_chinese_follow_up_keeps_crop_and_problem(text: str, intent: str, glossary: Glossary) -> None:
+    read = ask(glossary, text, WHEAT)
+    assert (read.crops, read.problems, read.intent) == (("wheat",), ("fusarium-head-blight",), intent)
+    assert "赤霉病" in read.query
+    assert text in read.query
+
+
+@pytest.mark.parametrize("text", ["那大麦呢？", "大麦呢", "换成大麦呢"])
+def test_another_crop_in_chinese_takes_the_place_of_the_first(text: str, glossary: Glossary) -> None:
+    read = ask(glossary, text, WHEAT)
+    assert (read.crops, read.problems, read.intent) == (("barley",), ("fusarium-head-blight",), "act")
+    assert "小麦" not in read.query
+    assert "赤霉病" in read.query
+
+
+@pytest.mark.parametrize("text", ["水稻什么时候插秧？", "怎么堆肥？", "番茄晚疫病怎么办？", "玉米施多少尿素？", "香蕉怎么种？", "怎么轮作"])
+def test_an_independent_chinese_question_inherits_nothing(text: str, glossary: Glossary) -> None:
+    alone, after = ask(glossary, text), ask(glossary, text, WHEAT)
+    assert after.query == alone.query
+    assert (after.crops, after.problems, after.intent) == (alone.crops, alone.problems, alone.intent)
+
+
+def test_what_a_follow_up_inherits_is_said_in_its_own_language(glossary: Glossary) -> None:
+    read = ask(glossary, "早疫病呢？", "番茄晚疫病怎么办？")
+    assert "番茄" in read.query
+    assert "tomato" not in read.query.lower()
+
+
+@pytest.mark.parametrize(
+    ("language", "before", "text", "crops", "intent"),
+    [
+        ("es", "¿cómo controlo el tizón tardío de la papa?", "¿y en el tomate?", ("tomato",), "act"),
+        ("es", "¿cómo controlo el tizón tardío de la papa?", "¿cuándo fumigo?", ("potato",), "when"),
+        ("fr", "comment lutter contre le mildiou de la pomme de terre ?", "et pour la tomate ?", ("tomato",), "act"),
+        ("pt", "como controlar a requeima da batata?", "e no tomate?", ("tomato",), "act"),
+    ],
+)
+def test_a_follow_up_in_another_language_inherits(
+    language: str, before: str, text: str, crops: tuple[str, ...], intent: str, glossary: Glossary
+) -> None:
+    first = Question(text=before, language=language)
+    read = understand(Question(text=text, follows=first, language=language), glossary)
+    assert (read.crops, read.problems, read.intent) == (crops, ("late-blight",), intent)
+
+
+def test_pesticides_and_what_they_hold_are_read(glossary: Glossary) -> None:
+    assert ask(glossary, "吡虫啉和尿素能混用吗").products == ("吡虫啉",)
+    assert ask(glossary, "¿cuánto glifosato por hectárea?").products == ("glifosato",)
+    assert ask(glossary, "how much urea").products == ()
+
+
 def test_details_beside_the_question_fill_what_it_leaves_out(glossary: Glossary) -> None:
     read = ask(glossary, "What can I do about aphids?", crop="cabbage")
     assert read.crops == ("cabbage",)
@@ -238,6 +304,9 @@ def test_the_language_is_the_stated_one_else_that_of_the_words() -> None:
     assert language_of("番茄 late blight") == "zh"
     assert language_of("late blight") == "en"
     assert language_of("番茄", "en") == "en"
+    assert language_of("टमाटर late blight") == "hi"
+    assert language_of("طماطم") == "ar"
+    assert language_of("tomate", "es") == "es"
 
 
 @pytest.mark.parametrize(

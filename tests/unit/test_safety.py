@@ -147,6 +147,75 @@ def test_chinese_sentences_are_checked_too() -> None:
     assert check_sentence("发病前喷施百菌清。[1]", [sheet]) in ("name", "no support")
 
 
+RICE = passage(
+    "稻瘟病发病前喷施三环唑，每亩用药20毫升，兑水30升。喷药后7至10天再看一次病情。不要在下雨前喷药。水稻感病品种要少施氮肥。",
+    title="稻瘟病",
+)
+POTATO = passage(
+    "马铃薯晚疫病的病斑从下部老叶开始。每公顷施氮75千克。代森锰锌600倍液在雨前保护叶片。收获前14天停止用药。", title="马铃薯晚疫病"
+)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "稻瘟病发病前喷施三环唑，每亩用药20毫升。[1]",
+        "- 发病前给水稻喷三环唑防稻瘟病，每公顷300毫升。[1]",  # converted
+        "稻瘟病发病前喷施三环唑，用量20毫升/亩。[1]",
+        "喷药以后7～10天再看一次病情。[1]",
+        "下雨前勿喷药。[1]",
+        "水稻感病品种少施氮肥。[1]",
+        "晚疫病的病斑从马铃薯下部老叶开始。[2]",
+        "收获前两周停止用药。[2]",
+        "雨前用代森锰锌600倍液保护叶片。[2]",
+        phrase("zh", "lead_chemical") + "稻瘟病发病前喷施三环唑，每亩用药20毫升，兑水30升。[1]",
+    ],
+)
+def test_a_chinese_sentence_its_passage_carries_is_shown(sentence: str) -> None:
+    checked = check_sentence(sentence, [RICE, POTATO], names_in)
+    assert isinstance(checked, Supported), checked
+    assert all(quote in cited.text for cited, quote in checked.quotes)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "reason"),
+    [
+        ("稻瘟病发病前喷施三环唑，每亩用药200毫升。[1]", "number"),  # ten times
+        ("稻瘟病发病前喷施三环唑，每公顷用药20毫升。[1]", "number"),
+        ("稻瘟病发病前喷施三环唑，每亩用药20克。[1]", "number"),
+        ("稻瘟病发病前喷施三环唑，每亩用药二百毫升。[1]", "number"),
+        ("喷药后17至20天再看一次病情。[1]", "number"),
+        ("雨前用代森锰锌60倍液保护叶片。[2]", "number"),
+        ("收获前四天停止用药。[2]", "number"),
+        ("要在下雨前喷药。[1]", "negation"),
+        ("稻瘟病发病后喷施三环唑，每亩用药20毫升。[1]", "negation"),
+        ("马铃薯晚疫病的病斑从上部嫩叶开始。[2]", "negation"),
+        ("水稻感病品种要多施氮肥，增加用量。[1]", "negation"),
+        ("水稻抗病品种要少施氮肥。[1]", "negation"),
+        ("收获后14天停止用药。[2]", "negation"),
+        ("稻瘟病发病前喷施多菌灵，每亩用药20毫升。[1]", "name"),  # another product
+        ("雨前用百菌清600倍液保护叶片。[2]", "name"),
+        ("小麦感病品种要少施氮肥。[1]", "name"),  # another crop
+        ("马铃薯早疫病的病斑从下部老叶开始。[2]", "name"),  # another disease
+        ("稻瘟病发病前喷施“稻神”，每亩用药20毫升。[1]", "name"),  # a brand
+        ("三环唑很安全，可以放心用在稻瘟病上。[1]", "no support"),
+        ("轮作豆科作物能改良土壤结构。[1]", "no support"),
+        ("喷药。[1]", "no support"),
+        ("稻瘟病发病前喷施三环唑。[2]", "no support"),
+        ("稻瘟病发病前喷施三环唑。", "no citation"),
+    ],
+)
+def test_a_chinese_sentence_its_passage_does_not_carry_is_rejected(sentence: str, reason: str) -> None:
+    assert check_sentence(sentence, [RICE, POTATO], names_in) in (reason, "no support")
+
+
+def test_a_chinese_word_that_only_looks_like_a_denial_is_none() -> None:
+    sheet = passage("番茄早疫病与晚疫病不同，病斑有同心轮纹。未来几天有雨时特别注意查看番茄下部叶片。")
+    assert isinstance(check_sentence("番茄早疫病的病斑有同心轮纹。[1]", [sheet]), Supported)
+    assert isinstance(check_sentence("有雨时注意查看番茄下部叶片。[1]", [sheet]), Supported)
+    assert check_sentence("有雨时不要查看番茄下部叶片。[1]", [sheet]) == "negation"
+
+
 WORDS = [
     "apply",
     "mancozeb",
@@ -400,6 +469,9 @@ def test_a_rate_of_something_else_in_the_passage_is_no_label(glossary: Glossary)
         ("My leaves are turning yellow, what do I do?", ("crop", "part")),
         ("my lower leaves are yellow", ("crop",)),
         ("叶子发黄怎么办", ("crop", "part")),
+        ("下部老叶发黄怎么办", ("crop",)),
+        ("我的庄稼病了，怎么办", ("crop", "sign")),
+        ("玉米叶子发黄怎么办", ()),
         ("My tomatoes are sick", ("sign", "part")),
         ("我的番茄病了", ("sign", "part")),
         ("what is wrong with my beans", ("sign", "part")),
@@ -418,6 +490,24 @@ def test_a_rate_of_something_else_in_the_passage_is_no_label(glossary: Glossary)
 )
 def test_only_what_the_advice_depends_on_is_asked(text: str, missing: tuple[str, ...], glossary: Glossary) -> None:
     assert missing_details(ask(glossary, text)) == missing
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "missing"),
+    [
+        ("es", "mis hojas se ponen amarillas, ¿qué hago?", ("crop", "part")),
+        ("es", "las hojas de mi maíz se ponen amarillas, ¿qué hago?", ()),
+        ("fr", "mes plantes sont malades, que faire ?", ("crop", "sign")),
+        ("pt", "minhas folhas velhas estão amarelas, o que faço?", ("crop",)),
+        ("hi", "मेरी फसल बीमार है क्या करूं", ("crop", "sign")),
+        ("sw", "mimea yangu inaugua, nifanye nini", ("crop", "sign")),
+        ("ar", "عندي نبات مريض ماذا أفعل", ("crop", "sign")),
+    ],
+)
+def test_what_is_missing_is_asked_in_other_languages_too(
+    language: str, text: str, missing: tuple[str, ...], glossary: Glossary
+) -> None:
+    assert missing_details(understand(Question(text=text, language=language), glossary)) == missing
 
 
 def test_a_detail_given_beside_the_question_is_not_asked_again(glossary: Glossary) -> None:

@@ -98,7 +98,7 @@ def _embedder() -> Finding:
     from ui import wiring
 
     embedder = wiring.embedder()
-    return Finding(state="ok", part="embedder", value=f"{embedder.name}, {embedder.dimension} dimensions")
+    return Finding(state="ok", part="embedder", value=f"{embedder.name}, {embedder.dimension} dimensions, {embedder.backend}")
 
 
 def _model() -> Finding:

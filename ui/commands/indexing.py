@@ -117,6 +117,14 @@ def remove(folder: Path, document_ids: Sequence[str]) -> int:
     return builder.remove(folder, document_ids, wiring.embedder())
 
 
+def compact(folder: Path) -> None:
+    """Join the segments of an index and drop what was removed; nothing is embedded again."""
+    from knowledge_base import builder
+    from ui import wiring
+
+    builder.compact(folder, wiring.embedder())
+
+
 def listed(
     folder: Path, crop: str | None = None, topic: str | None = None, language: str | None = None
 ) -> list[ListedDocument]:
