@@ -166,7 +166,7 @@ class Assistant:
             own = self.search(query, 10 * HITS, crop=crops, language=language, english=english)
             twins = {hit.passage.twin_of for hit in own}
             others = [hit for hit in others if hit.passage.document_id not in twins]
-            return others if safety.evidence(others) >= safety.EVIDENCE_FLOOR else hits
+            return others if safety.evidence(others, understood.intent) >= safety.EVIDENCE_FLOOR else hits
         return max(hits, others, key=lambda found: safety.evidence(found, understood.intent))
 
     def _weak(self, understood: Understood, hits: list[Hit]) -> str | None:

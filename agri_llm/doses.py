@@ -1,4 +1,4 @@
-"""Whether a question asks for the amount of a pesticide, in eight languages, and whether a passage gives it (the label binds)."""
+"""Whether a question asks for the amount of a pesticide, in eight languages, and whether a passage gives it."""
 
 from __future__ import annotations
 
@@ -23,53 +23,74 @@ _DOSE = regex.compile(
 # The same in other languages: units, tanks, doses, and words for pesticides; without accents.
 _DOSE_ELSEWHERE = regex.compile(
     folded(
-        r"\b(?:dosis|dosific\w+|dosage|dosagem|mililitros?|millilitres?|gramos?|grammes?|gramas?|litros?|litres?|dilu\w+|concentra\w+)\b"
-        r"|\b(?:bomba|mochila|bidon|tanque|tambor|aspersora|pulverizador\w*|pulverisateur|cuve|cuchara\w*|tapas?|bouchons?|colher\w*)\b"
-        r"|\b(?:plaguicidas?|pesticidas?|insecticid\w+|inseticidas?|fungicidas?|fongicides?|herbicid\w+|venenos?|agrotoxicos?|produits?)\b"
+        r"\b(?:dosis|dosific\w+|dosage|dosagem|mililitros?|millilitres?|gramos?|grammes?|gramas?|litros?|litres?|dilu\w+"
+        r"|concentra\w+)\b"
+        r"|\b(?:bomba|mochila|bidon|tanque|tambor|aspersora|pulverizador\w*|pulverisateur|cuve|cuchara\w*|tapas?"
+        r"|bouchons?|colher\w*)\b"
+        r"|\b(?:plaguicidas?|pesticidas?|insecticid\w+|inseticidas?|fungicidas?|fongicides?|herbicid\w+|venenos?"
+        r"|agrotoxicos?|produits?)\b"
         r"|मात्रा|डोज|खुराक|मिली|एमएल|ग्राम|लीटर|लिटर|टंकी|पंप|ढक्कन|चम्मच|दवा|घोल|सांद्रता|कीटनाश|फफूंदनाश|शाकनाश"
-        r"|\b(?:kipimo|vipimo|dozi|mililita|gramu|lita|bomba|pampu|tanki|kijiko|vijiko|kifuniko|dawa|sumu|ki?uatilifu|viuatilifu)\b"
+        r"|\b(?:kipimo|vipimo|dozi|mililita|gramu|lita|bomba|pampu|tanki|kijiko|vijiko|kifuniko|dawa|sumu|ki?uatilifu"
+        r"|viuatilifu)\b"
         r"|جرعه|تركيز|معدل|مليلتر|مللي|ملي|سم مكعب|غرام|جرام|غم|لتر|ليتر|خزان|رشاش|ملعقه|مبيد|دواء|تخفيف"
     ),
     regex.IGNORECASE,
 )
 _NOT_PESTICIDE = regex.compile(
-    r"\b(?:water|irrigat\w*|lime|gypsum|compost|manure|dung|fertili[sz]ers?|urea|dap|npk|seeds?|moisture|mulch|potash|milk|nitrogen"
+    r"\b(?:water|irrigat\w*|lime|gypsum|compost|manure|dung|fertili[sz]ers?|urea|dap|npk|seeds?|moisture|mulch|potash"
+    r"|milk|nitrogen"
     r"|phosph(?:orus|ate)|potassium|zinc|boron|yields?|feed|costs?|prices?|hold)\b"
     r"|水(?![稻田蜜果旱])|石灰|堆肥|肥|种子|尿素|磷酸二铵|硫酸锌|硼砂|草木灰|石膏|粪",
     regex.IGNORECASE,
 )
 _NOT_PESTICIDE_ELSEWHERE = regex.compile(
     folded(
-        r"\b(?:agua|eau|semillas?|semences?|graines?|sementes?|abono|estiercol|engrais|fumier|adubo|esterco|calcario|chaux|urea|uree|ureia"
-        r"|yeso|riego|arrosage)\b|\bcal\b|पानी|बीज|खाद|उर्वरक|यूरिया|चूना|गोबर|सिंचाई|\b(?:maji|mbegu|mbolea|samadi|chokaa|mboji)\b"
+        r"\b(?:agua|eau|semillas?|semences?|graines?|sementes?|abono|estiercol|engrais|fumier|adubo|esterco|calcario"
+        r"|chaux|urea|uree|ureia"
+        r"|yeso|riego|arrosage)\b|\bcal\b|पानी|बीज|खाद|उर्वरक|यूरिया|चूना|गोबर|सिंचाई|\b(?:maji|mbegu|mbolea|samadi"
+        r"|chokaa|mboji)\b"
         r"|(?<!\p{L})(?:ال|ب|من ال)?(?:ماء|مياه|بذور|تقاوي|سماد|اسمده|يوريا|جير|ري|سقي)(?!\p{L})"
     ),
     regex.IGNORECASE,
 )
 _COST = regex.compile(
-    folded(r"\b(?:costs?|prices?|pay|hold|cuestan?|precio|coute|prix|custam?|preco|bei)\b|价格|价钱|多少钱|कीमत|दाम|سعر|ثمن"), regex.IGNORECASE
+    folded(
+        r"\b(?:costs?|prices?|pay|hold|cuestan?|precio|coute|prix|custam?|preco|bei)\b|价格|价钱|多少钱|कीमत|दाम|سعر"
+        r"|ثمن"
+    ),
+    regex.IGNORECASE,
 )
 # The water that a product is mixed with does not make the question one about water.
 _MIXING_WATER = regex.compile(
     folded(
-        r"\b(?:per|in|into|to|with|a|each)(?: \d+)?(?: \p{L}+)?(?: of)? water\b|[桶升壶斤克公]的?水|[兑加配掺对]\d*\p{Han}{0,4}水|水[兑加配掺对]"
-        r"|\b(?:litros?|litres?|l) (?:de |d')(?:agua|eau)\b|\b(?:en|em|dans|con|com|avec) (?:el |la |l'|o |a |de l')?(?:agua|eau)\b"
-        r"|(?:लीटर|लिटर) पानी|पानी में|\blita \w+ (?:za |ya )maji\b|\blita (?:za |ya |moja ya )?maji\b|\b(?:katika|kwenye|kwa) maji\b"
+        r"\b(?:per|in|into|to|with|a|each)(?: \d+)?(?: \p{L}+)?(?: of)? water\b|[桶升壶斤克公]的?水"
+        r"|[兑加配掺对]\d*\p{Han}{0,4}水|水[兑加配掺对]"
+        r"|\b(?:litros?|litres?|l) (?:de |d')(?:agua|eau)\b|\b(?:en|em|dans|con|com|avec) (?:el |la |l'|o |a "
+        r"|de l')?(?:agua|eau)\b"
+        r"|(?:लीटर|लिटर) पानी|पानी में|\blita \w+ (?:za |ya )maji\b|\blita (?:za |ya |moja ya )?maji\b|\b(?:katika"
+        r"|kwenye|kwa) maji\b"
         r"|(?:لتر|ليتر|لترات) (?:من )?(?:ال)?ماء|في (?:ال)?ماء"
     ),
     regex.IGNORECASE,
 )
 # Endings of active ingredients: a written sentence may name one only when its passage does.
 INGREDIENT = regex.compile(
-    r"\b\p{L}*(?:azole|strobin|thrin|fos|phos|thion|thoate|fop|oxanil|mectin|prid|pyrad|zeb|neb|carb|uron|amide|anilide|conil|"
-    r"xamid|nil|sulfuron|quat|phosate|fosate|thalonil|diamide|spinosad|spinetoram|sulphur|sulfur|copper|thiram|captan|metalaxyl|"
+    r"\b\p{L}*(?:azole|strobin|thrin|fos|phos|thion|thoate|fop|oxanil|mectin|prid|pyrad|zeb|neb|carb|uron|amide|anilide"
+    r"|conil|"
+    r"xamid|nil|sulfuron|quat|phosate|fosate|thalonil|diamide|spinosad|spinetoram|sulphur|sulfur|copper|thiram|captan"
+    r"|metalaxyl|"
     r"mefenoxam|benzoate|dazim|(?<!mag)azine|buzin|zinam|fenapyr|ozide|fezin|dichlorvos|neem|azadirachtin|"
     r"bacillus|trichoderma|beauveria|metarhizium)\b|\b2,4-DB?\b|\b(?:MCPA|DDT|DDVP)\b"
-    r"|吡虫啉|啶虫脒|噻虫[嗪胺]|氯?虫苯甲酰胺|呋虫胺|吡蚜酮|螺虫乙酯|螺螨酯|虫螨腈|茚虫威|灭幼脲|哒螨灵|杀虫双|[氯溴氟联氰]\p{Han}{0,2}菊酯"
-    r"|代森锰?锌|丙森锌|福美双|百菌清|多菌灵|甲霜灵|霜霉威|霜脲氰|烯酰吗啉|嘧菌酯|吡唑醚菌酯|醚菌酯|苯醚甲环唑|戊唑醇|三唑酮|丙环唑"
-    r"|三环唑|稻瘟灵|咪鲜胺|腐霉利|异菌脲|嘧霉胺|甲基硫菌灵|叶枯唑|噻唑锌|噻菌铜|井冈霉素|春雷霉素|多抗霉素|链霉素|噁霉灵|恶霉灵"
-    r"|草甘膦|草铵膦|百草枯|敌草快|莠去津|乙草胺|烟嘧磺隆|硝磺草酮|二甲戊灵|敌敌畏|敌百虫|毒死蜱|辛硫磷|马拉硫磷|乐果|乙酰甲胺磷|丙溴磷"
-    r"|阿维菌素|甲维盐|多杀[霉菌]素|乙基多杀菌素|苏云金杆菌|白僵菌|绿僵菌|木霉菌?|枯草芽孢杆菌|印楝素|苦参碱|鱼藤酮|石硫合剂|波尔多液|硫酸铜|氢氧化铜",
+    r"|吡虫啉|啶虫脒|噻虫[嗪胺]|氯?虫苯甲酰胺|呋虫胺|吡蚜酮|螺虫乙酯|螺螨酯|虫螨腈|茚虫威|灭幼脲|哒螨灵|杀虫双"
+    r"|[氯溴氟联氰]\p{Han}{0,2}菊酯"
+    r"|代森锰?锌|丙森锌|福美双|百菌清|多菌灵|甲霜灵|霜霉威|霜脲氰|烯酰吗啉|嘧菌酯|吡唑醚菌酯|醚菌酯|苯醚甲环唑|戊唑醇"
+    r"|三唑酮|丙环唑"
+    r"|三环唑|稻瘟灵|咪鲜胺|腐霉利|异菌脲|嘧霉胺|甲基硫菌灵|叶枯唑|噻唑锌|噻菌铜|井冈霉素|春雷霉素|多抗霉素|链霉素|噁霉灵"
+    r"|恶霉灵"
+    r"|草甘膦|草铵膦|百草枯|敌草快|莠去津|乙草胺|烟嘧磺隆|硝磺草酮|二甲戊灵|敌敌畏|敌百虫|毒死蜱|辛硫磷|马拉硫磷|乐果"
+    r"|乙酰甲胺磷|丙溴磷"
+    r"|阿维菌素|甲维盐|多杀[霉菌]素|乙基多杀菌素|苏云金杆菌|白僵菌|绿僵菌|木霉菌?|枯草芽孢杆菌|印楝素|苦参碱|鱼藤酮"
+    r"|石硫合剂|波尔多液|硫酸铜|氢氧化铜",
     regex.IGNORECASE,
 )
 _DOSE_WORDS = frozenset(

@@ -51,13 +51,20 @@ def answer_messages(
 
     `examples` (few-shot) and `step_by_step` are off until a benchmark shows that they help the model in use.
     """
-    system = _SYSTEM.format(words=MAX_WORDS, language=_LANGUAGES.get(understood.language, understood.language))
+    language = _language_of(understood, hits)
+    system = _SYSTEM.format(words=MAX_WORDS, language=_LANGUAGES.get(language, language))
     messages: list[Message] = [{"role": "system", "content": system + (_STEP_BY_STEP if step_by_step else "")}]
     if examples:
         messages.append({"role": "user", "content": _EXAMPLE_QUESTION})
         messages.append({"role": "assistant", "content": _EXAMPLE_ANSWER})
     messages.append({"role": "user", "content": _request(question, understood, hits, diagnosis)})
     return tuple(messages)
+
+
+def _language_of(understood: Understood, hits: Sequence[Hit]) -> str:
+    """The language to write in: the asker's where a passage is in it, else that of the passages: no other can be checked."""
+    spoken = [hit.passage.language for hit in hits]
+    return understood.language if not spoken or understood.language in spoken else spoken[0]
 
 
 def _request(question: Question, understood: Understood, hits: Sequence[Hit], diagnosis: Diagnosis | None) -> str:

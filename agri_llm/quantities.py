@@ -141,12 +141,13 @@ _UNSURE = regex.compile(r"[1-9]\d{0,2}\.\d{3}")
 _REPEATED_UNIT = regex.compile(rf"({_NUMBER})\s?((?i:{_FORMS}))(?={_TO}{_NUMBER}\s?(?i:\2)(?!\p{{L}}))")
 _HAN = regex.compile(r"\p{Han}")
 _SHARE_FIRST = regex.compile(rf"([百千])分之({_NUMBER}(?:{_TO}{_NUMBER})?|[一二三四五六七八九十两]{{1,3}})")
+_PAIRS = "|".join(f"{low}(?={high})" for low, high in zip("一二三四五六七八两一", "二三四五六七八九三两", strict=True))
 _NEXT_TO = regex.compile(  # 三四天, 两三次: a number and the one after it
-    r"(?<![一二三四五六七八九十百千万])(?:" + "|".join(f"{a}(?={b})" for a, b in zip("一二三四五六七八两一", "二三四五六七八九三两", strict=True)) + ")"
-    r"(?=[二三四五六七八九两][十个天次周月年米斤亩株粒片代])"
+    rf"(?<![一二三四五六七八九十百千万])(?:{_PAIRS})(?=[二三四五六七八九两][十个天次周月年米斤亩株粒片代])"
 )
 _PER_FIRST = regex.compile(
-    rf"每\s*(公顷|亩|英亩|平方米|升|千克|公斤|株|桶)(\p{{Han}}{{0,6}}?)\s*({_NUMBER}(?:{_TO}{_NUMBER})?)\s?((?i:{_FORMS}))(?!\s*/)"
+    rf"每\s*(公顷|亩|英亩|平方米|升|千克|公斤|株|桶)"
+    rf"(\p{{Han}}{{0,6}}?)\s*({_NUMBER}(?:{_TO}{_NUMBER})?)\s?((?i:{_FORMS}))(?!\s*/)"
 )
 _DIGITS = str.maketrans("０１２３４５６７８９．％₀₁₂₃₄₅₆₇₈₉", "0123456789.%0123456789")
 
@@ -211,7 +212,7 @@ def _plain(text: str) -> str:
 
 
 def _chinese(text: str) -> str:
-    """Write what Chinese puts first behind its number: "每亩用药20毫升" as "用药20毫升/亩", 百分之五 as 五%, 三四天 as 三至四天."""
+    """Write what Chinese puts before a number behind it (每亩20毫升 as 20毫升/亩, 百分之五 as 五%), and 三四天 as 三至四天."""
     text = _SHARE_FIRST.sub(lambda match: f"{match[2]}{'%' if match[1] == '百' else '‰'}", text)
     text = _NEXT_TO.sub(r"\g<0>至", text)
     return str(_PER_FIRST.sub(r"\2\3\4/\1", text))

@@ -71,8 +71,8 @@ class Glossary(Protocol):
 class Understood:
     """A question made independent of the conversation. Crops, problems and so on are glossary ids, in order.
 
-    `query` is what to search for, `topic` the part of it that the next follow-up builds on. `products` are the words in the text
-    that name a pesticide or what is in it; `english` is what the glossary can say of the text in English.
+    `query` is what to search for, `topic` the part of it that the next follow-up builds on. `products` are the words in the
+    text that name a pesticide or what is in it; `english` is what the glossary can say of the text in English.
     """
 
     text: str
@@ -97,13 +97,37 @@ _LINK = r"^\s*(?:(?:and|but|or|also|then|what about|how about|what if|same)\b|�
 _POINTING = r"\b(?:it|its|them|they|this|that|these|those|there)\b|它|这个|这种|那个|这[病虫药]|那[病虫药]"
 _HABITS = {
     "en": (_PERSONAL, _LINK, _POINTING),
-    "es": (r"\b(?:mis?|mio|nuestr\w+|tengo|hago)\b", r"^\W*(?:y|pero|o|tambien)\b", r"\bes[eo]s?\b|\besto\b|\best[ae] (?:plaga|enf)"),
-    "fr": (r"\b(?:mon|ma|mes|notre|nos|j'ai|je)\b", r"^\W*(?:et|mais|aussi)\b", r"\b(?:cela|ca)\b|\bcette (?:mal|pl)|\bces? (?:ins|rav)"),
-    "pt": (r"\b(?:meus?|minhas?|noss\w+|tenho)\b", r"^\W*(?:e|mas|ou|tambem)\b", r"\b(?:isso|isto|ess[ae]s?)\b|\best[ae] (?:praga|doenca)"),
-    "hi": (r"मेर[ाीे]|हमार[ाीे]|मैं|क्या करू", r"^\W*(?:और|लेकिन|या|तो)\s", r"(?:यह|इसे|इसका|इसकी|वह)\s"),
-    "sw": (r"\b(?:[ylzw]|ch|vy)(?:angu|etu)\b|\bni(?:na|me|fany|tumi|puliz|wek)\w*", r"^\W*(?:na|lakini|au|je,? na|vipi)\b", r"\b(?:hii|hizi|huu|hiyo)\b"),
-    "ar": (r"عندي|لدي|محصولي|حقلي|نباتاتي|مزرعتي|اوراقي|افعل|اعمل", r"^\W*(?:و(?!رق|باء)|لكن)", r"هذ[اه]|ذلك|تلك"),
-}  # fmt: skip
+    "es": (
+        r"\b(?:mis?|mio|nuestr\w+|tengo|hago)\b",
+        r"^\W*(?:y|pero|o|tambien)\b",
+        r"\bes[eo]s?\b|\besto\b|\best[ae] (?:plaga|enf)",
+    ),
+    "fr": (
+        r"\b(?:mon|ma|mes|notre|nos|j'ai|je)\b",
+        r"^\W*(?:et|mais|aussi)\b",
+        r"\b(?:cela|ca)\b|\bcette (?:mal|pl)|\bces? (?:ins|rav)",
+    ),
+    "pt": (
+        r"\b(?:meus?|minhas?|noss\w+|tenho)\b",
+        r"^\W*(?:e|mas|ou|tambem)\b",
+        r"\b(?:isso|isto|ess[ae]s?)\b|\best[ae] (?:praga|doenca)",
+    ),
+    "hi": (
+        r"मेर[ाीे]|हमार[ाीे]|मैं|क्या करू",
+        r"^\W*(?:और|लेकिन|या|तो)\s",
+        r"(?:यह|इसे|इसका|इसकी|वह)\s",
+    ),
+    "sw": (
+        r"\b(?:[ylzw]|ch|vy)(?:angu|etu)\b|\bni(?:na|me|fany|tumi|puliz|wek)\w*",
+        r"^\W*(?:na|lakini|au|je,? na|vipi)\b",
+        r"\b(?:hii|hizi|huu|hiyo)\b",
+    ),
+    "ar": (
+        r"عندي|لدي|محصولي|حقلي|نباتاتي|مزرعتي|اوراقي|افعل|اعمل",
+        r"^\W*(?:و(?!رق|باء)|لكن)",
+        r"هذ[اه]|ذلك|تلك",
+    ),
+}
 _SCRIPTS = {"zh": regex.compile(r"\p{Han}"), "hi": regex.compile(r"\p{Devanagari}"), "ar": regex.compile(r"\p{Arabic}")}
 _HAN = _SCRIPTS["zh"]
 _HAN_PER_WORD = 1.7  # Chinese characters that say what an English word does: 1.7 over the shipped sheets and their twins
@@ -203,9 +227,7 @@ def _read(question: Question, glossary: Glossary) -> Understood:
     return Understood(
         text=text,
         query=query,
-        intent=_intent(
-            text, language, signs=bool(found.get("sign") or found.get("part")), problems=bool(found.get("problem"))
-        ),
+        intent=_intent(text, language, signs=bool(found.get("sign") or found.get("part")), problems=bool(found.get("problem"))),
         language=language,
         about_farming=glossary.is_about_farming(query),
         personal=_is_personal(text, language),

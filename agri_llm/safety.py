@@ -43,7 +43,8 @@ SUPPORT_FLOOR = 0.67
 # 不同 and 不仅 deny nothing, 特别 and 未来 neither.
 _NEGATION = regex.compile(
     r"\b(?:no|not|never|don't|cannot|can't|avoid|without|nor|neither|stop)\b"
-    r"|不(?![同仅但久断良足论管])|勿|禁|避免|切忌|未(?!来)|没(?!收|过|顶)|无(?!论)|(?<![特区分辨识级类差个性])别(?!的)|莫|停止",
+    r"|不(?![同仅但久断良足论管])|勿|禁|避免|切忌|未(?!来)|没(?!收|过|顶)|无(?!论)|(?<![特区分辨识级类差个性])别(?!的)|莫"
+    r"|停止",
     regex.IGNORECASE,
 )
 _SICK = regex.compile(
@@ -82,7 +83,11 @@ _UNIT_WORDS = frozenset(
     "l ml cc g kg mg t lb lbs oz ac ha acre acres hectare hectares litre litres liter liters gram grams cm mm m km per".split()
 )
 # A writer may promise nothing of this kind on its own.
-_PROMISE = regex.compile(r"\b(?:safe|safely|harmless|non-?toxic|guarantee\w*|edible|drink)\b|安全|无毒|无害", regex.IGNORECASE)
+_PROMISE = regex.compile(
+    r"\b(?:safe|safely|harmless|non-?toxic|guarantee\w*|edible|drink)\b|安全|无毒"
+    r"|无害",
+    regex.IGNORECASE,
+)
 _LEADS = tuple(phrase(language, "lead_chemical") for language in ("en", "zh", "es", "fr", "pt", "hi", "sw", "ar"))
 # Inside a sentence a name, often a brand: with a capital letter, or between Chinese quotation marks.
 _CAPITALISED = regex.compile(
@@ -121,8 +126,10 @@ _PATTERN = regex.compile(
     folded(
         r"\b(?:old\w*|young\w*|new|upper|top|bottom|lower|tips?|edges?|margins?|veins?|between)\b"
         r"|老|嫩|新|上部|下部|底部|顶[部端上]|心叶|叶[尖缘边脉]|下面|上面"
-        r"|\b(?:viej[oa]s?|jovenes|nuev[oa]s?|bajeras?|de abajo|de arriba|punta\w*|bordes?|nervaduras?|inferiores|superiores)\b"
-        r"|\b(?:vieilles|jeunes|nouvelles|du bas|du haut|pointes?|nervures?|velhas?|novas?|de baixo|de cima|pontas?|bordas?)\b"
+        r"|\b(?:viej[oa]s?|jovenes|nuev[oa]s?|bajeras?|de abajo|de arriba|punta\w*|bordes?|nervaduras?|inferiores"
+        r"|superiores)\b"
+        r"|\b(?:vieilles|jeunes|nouvelles|du bas|du haut|pointes?|nervures?|velhas?|novas?|de baixo|de cima|pontas?"
+        r"|bordas?)\b"
         r"|पुरान|नई|नये|निचल|ऊपर|नीचे|नोक|किनार|शिरा|\b(?:ya zamani|ya chini|machanga|ya juu|ncha|kingo|chini|juu)\b"
         r"|قديم|سفلي|حديث|علوي|اطراف|حواف|عروق"
     ),

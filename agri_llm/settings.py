@@ -22,6 +22,9 @@ class Settings(BaseSettings):
     port: int = Field(8501, ge=1, le=65535, description="port of the web page")
     database_url: SecretStr | None = Field(None, description="SQLAlchemy address; SQLite inside `home` when unset")
     index: Path | None = Field(None, description="index folder; the shipped corpus inside `home` when unset")
+    index_database: SecretStr | None = Field(
+        None, description="SQLAlchemy address of an index in PostgreSQL with pgvector; a folder when unset"
+    )
 
     embedder: str = Field("", description="sentence-transformers name or path; the embedded all-MiniLM-L6-v2 when empty")
     meaning_weight: float | None = Field(
@@ -51,6 +54,11 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.home / 'agri.sqlite3'}"
+
+    @property
+    def index_address(self) -> str:
+        """The SQLAlchemy address of an index in a database; "" where the index is a folder."""
+        return self.index_database.get_secret_value() if self.index_database is not None else ""
 
     @property
     def index_folder(self) -> Path:

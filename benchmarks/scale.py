@@ -164,8 +164,7 @@ def search(data: Path, work: Path, count: int) -> dict[str, Any]:
     found = []
     for vector in vectors:
         rows = segment.nearest_rows(vector[None], 100, None)[0]
-        cosines = np.array([part.max() for part in segment.cosines(vector, rows)[0]])
-        found.append(rows[np.argsort(-cosines)[:10]])
+        found.append(rows[np.argsort(-segment.nearness(vector, rows).window)[:10]])
     recall = np.mean([len(np.intersect1d(near, segment.row_of(best))) / 10 for near, best in zip(found, exact, strict=True)])
     return {
         "open_s": opened,

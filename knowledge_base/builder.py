@@ -57,7 +57,7 @@ def build(
     the manifest. `progress` is called with the passages done and their number. Raises BadInput when there is nothing to index
     or two passages have one id, KnowledgeError while another writer is at it.
     """
-    _check(passages)
+    check(passages)
     with index_folder.only_writer(folder), _writing(folder, embedder, corpus) as draft:
         draft.write(passages, known or {}, originals or {}, progress)
 
@@ -77,7 +77,7 @@ def add(
 
     `known`, `originals` and `corpus` are as in `build`; without `corpus` the manifest keeps what it says.
     """
-    _check(passages)
+    check(passages)
     index_folder.current_version(folder)  # where there is no index, no folder is made either
     with index_folder.only_writer(folder):  # what is kept was read under the lock, so no other writer's work is lost
         view = load_view(folder, embedder)
@@ -312,7 +312,8 @@ class _Draft:
         }
 
 
-def _check(passages: Sequence[Passage]) -> None:
+def check(passages: Sequence[Passage]) -> None:
+    """Refuse nothing, two passages of one id, and an id that does not begin with its document's."""
     if not passages:
         raise BadInput("There is not one passage to index", "an empty index answers nothing", "name files with text")
     for passage in passages:  # then passages of different documents never share an id

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from agri_llm.records import Hit, Passage
 from knowledge_base import folder as index_folder
 from knowledge_base.embedding import Embedder
 from knowledge_base.postings import Mask, Rows, Terms, WordSearch
-from knowledge_base.segments import DocumentEntry, Segment, StoredPassages, Vectors
+from knowledge_base.segments import DocumentEntry, Nearness, Segment, StoredPassages, Vectors
 from knowledge_base.words import TOKENIZER_VERSION, words
 
 # Share of meaning against words in the fused score, both on absolute scales (see `postings.WordSearch.terms`), and share of
@@ -107,14 +109,13 @@ class LivePassages(Sequence[Passage]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Scored:
-    """The best rows of one segment for one query, with both halves of their scores."""
+class _Asked:
+    """One query, ready to be compared."""
 
-    rows: Rows
-    scores: Vectors
-    words: Vectors
-    meanings: Vectors
-    sentences: list[Vectors]
+    terms: Terms
+    vector: Vectors  # (dimensions,)
+    weight: float  # of meaning against words
+    wanted: int  # candidates of each half
 
 
 class KnowledgeBase:
@@ -201,76 +202,74 @@ class KnowledgeBase:
         if not queries or not searched:
             return [[] for _ in queries]
         said = [in_english or query for query, in_english in zip(queries, english or [""] * len(queries), strict=True)]
-        vectors = self.embedder.questions(said if self.embedder.english_only else queries)
-        searched_words = [words(query, language) for query in queries] if language else [words(text) for text in said]
-        weights = [
-            TRANSLATED_WEIGHT if language and text != query and self.embedder.english_only else self.meaning_weight
-            for text, query in zip(said, queries, strict=True)
-        ]
-        wanted = max(CANDIDATES, 2 * k)
-        near = {number: view.segments[number].nearest_rows(vectors, wanted, allowed[number]) for number in searched}
+        asked = self._asked(view, queries, said, language, max(CANDIDATES, 2 * k))
+        vectors = np.stack([each.vector for each in asked])
+        near = {number: view.segments[number].nearest_rows(vectors, asked[0].wanted, allowed[number]) for number in searched}
         return [
-            self._hits(
-                view, searched_words[at], vectors[at], weights[at], {part: near[part][at] for part in searched}, allowed, k
-            )
+            _best([self._scored(view, number, each, near[number][at], allowed[number]) for number in searched], k)
             if query.strip()
             else []
-            for at, query in enumerate(queries)
+            for at, (query, each) in enumerate(zip(queries, asked, strict=True))
         ]
 
-    def _hits(
-        self,
-        view: View,
-        query: list[str],
-        vector: Vectors,
-        weight: float,
-        near: dict[int, Rows],
-        allowed: Sequence[Mask | None],
-        k: int,
-    ) -> list[Hit]:
-        """Fuse both halves of the search in every segment and take the best of all."""
-        terms = view.words.terms(query)
-        scored = {
-            number: self._fuse(view, number, terms, vector, weight, rows, allowed[number], k) for number, rows in near.items()
-        }
-        found = [(-score, number, at) for number, part in scored.items() for at, score in enumerate(part.scores) if score > 0]
+    def _asked(
+        self, view: View, queries: Sequence[str], said: Sequence[str], language: str | None, wanted: int
+    ) -> list[_Asked]:
+        """Embed queries and weigh their words: their own among passages in their language, else those of the English."""
+        english_only = self.embedder.english_only
+        vectors = self.embedder.questions(said if english_only else queries)
         return [
-            Hit(
-                passage=view.segments[number].passages[int(scored[number].rows[at])],
-                score=float(-score),
-                words=float(scored[number].words[at]),
-                meaning=float(scored[number].meanings[at]),
-                sentences=tuple(map(float, scored[number].sentences[at])),
+            _Asked(
+                terms=view.words.terms(words(query, language) if language else words(text)),
+                vector=vector,
+                weight=TRANSLATED_WEIGHT if language and text != query and english_only else self.meaning_weight,
+                wanted=wanted,
             )
-            for score, number, at in sorted(found)[:k]
+            for query, text, vector in zip(queries, said, vectors, strict=True)
         ]
 
-    def _fuse(
-        self,
-        view: View,
-        number: int,
-        terms: Terms,
-        vector: Vectors,
-        weight: float,
-        near: Rows,
-        allowed: Mask | None,
-        k: int,
-    ) -> _Scored:
-        rows = np.union1d(near, view.words.best(number, terms, max(CANDIDATES, 2 * k), allowed)[0])
-        by_words = view.words.at(number, terms, rows)
-        windows, sentences = view.segments[number].cosines(vector, rows)
-        best = np.array([part.max(initial=0) for part in windows], dtype=np.float32)
-        nearest = np.array([part.max(initial=0) for part in sentences], dtype=np.float32)
-        meanings = (1 - SENTENCE_SHARE) * best + SENTENCE_SHARE * nearest
-        scores = weight * meanings + (1 - weight) * by_words
-        order = np.lexsort((rows, -scores))[:k]
-        return _Scored(
-            rows=rows[order],
-            scores=scores[order],
-            words=by_words[order],
-            meanings=meanings[order],
-            sentences=[sentences[at] for at in order],
+    def _scored(self, view: View, number: int, asked: _Asked, near: Rows, allowed: Mask | None) -> Iterator[_Candidate]:
+        """Yield the candidates of a segment, both halves of their scores fused."""
+        segment = view.segments[number]
+        rows = np.union1d(near, view.words.best(number, asked.terms, asked.wanted, allowed)[0])
+        by_words = view.words.at(number, asked.terms, rows)
+        nearness = segment.nearness(asked.vector, rows)
+        meanings = (1 - SENTENCE_SHARE) * nearness.window + SENTENCE_SHARE * nearness.sentence
+        scores = asked.weight * meanings + (1 - asked.weight) * by_words
+        for at in np.lexsort((rows, -scores)):
+            if scores[at] > 0:
+                yield _Candidate(
+                    segment, number, int(rows[at]), float(scores[at]), float(by_words[at]), float(meanings[at]), nearness, at
+                )
+
+
+class _Candidate(NamedTuple):
+    """A passage that may be among the best."""
+
+    segment: Segment
+    number: int
+    row: int
+    score: float
+    words: float
+    meaning: float
+    nearness: Nearness
+    at: int
+
+    def hit(self) -> Hit:
+        """Read the passage."""
+        return Hit(
+            passage=self.segment.passages[self.row],
+            score=self.score,
+            words=self.words,
+            meaning=self.meaning,
+            sentences=self.nearness.sentences(self.at),
         )
+
+
+def _best(segments: Sequence[Iterator[_Candidate]], k: int) -> list[Hit]:
+    """Take the best of all segments, each sorted; equal scores in row order."""
+    merged = heapq.merge(*segments, key=lambda candidate: (-candidate.score, candidate.number, candidate.row))
+    return [candidate.hit() for candidate in islice(merged, k)]
 
 
 def load_view(folder: Path, embedder: Embedder, before: View | None = None) -> View:

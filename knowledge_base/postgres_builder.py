@@ -23,7 +23,7 @@ from sqlalchemy.schema import CreateSchema, DropSchema
 from agri_llm.errors import BadInput, IndexMismatch
 from agri_llm.records import Passage, new_id, now
 from knowledge_base import postgres_tables as tables
-from knowledge_base.builder import CHUNK, Known, Originals, Progress, _check, embed, embedded, first_of
+from knowledge_base.builder import CHUNK, Known, Originals, Progress, check, embed, embedded, first_of
 from knowledge_base.embedding import Embedder
 from knowledge_base.postgres import FORMAT, StoredVectors, load_contents
 from knowledge_base.postgres_segment import EXACT_UP_TO
@@ -54,7 +54,7 @@ def build(
     `unfinished`. The rest is as in `builder.build`. Raises KnowledgeError while another writer is at it, without pgvector, and
     where the server cannot be reached.
     """
-    _check(passages)
+    check(passages)
     with closing(Database(url)) as database, database.writing() as connection, database.reading() as reader:
         database.prepare(connection)
         before = connection.execute(select(tables.pointer.c.version)).scalar_one_or_none()
@@ -87,7 +87,7 @@ def add(
     unfinished: Path | None = None,
 ) -> None:
     """Add passages; those of documents that are already there replace the old ones, as do those of `instead_of`."""
-    _check(passages)
+    check(passages)
     with _changing(url, embedder) as (database, reader, draft, version):
         replaced = {passage.document_id for passage in passages} | set(instead_of)
         contents = load_contents(database, reader, embedder)

@@ -33,7 +33,7 @@ from sqlalchemy.types import TypeEngine
 
 from knowledge_base import postgres_tables as tables
 from knowledge_base.postings import Mask, Postings, Rows
-from knowledge_base.segments import DocumentEntry, Segment, StoredPassages, Vectors
+from knowledge_base.segments import DocumentEntry, Nearness, Segment, StoredPassages, Vectors
 
 EXACT_UP_TO = 100_000  # windows; above, the search by meaning is approximate (HNSW); see docs/benchmarks.md
 FEW = 20_000  # passages that a filter lets through; so many are compared one by one, however big the index is
@@ -215,8 +215,8 @@ class PostgresSegment(Segment):
         found = [self._source.all(nearest, {"query": vector}, options) for vector in queries]
         return [self._contents.rows(np.unique(np.array([number for (number,) in each], dtype=np.int64))) for each in found]
 
-    def cosines(self, query: Vectors, rows: Rows) -> tuple[list[Vectors], list[Vectors]]:
-        """Return the cosines of a query with the nearest window and with the sentences of each row; brings the passages."""
+    def nearness(self, query: Vectors, rows: Rows) -> Nearness:
+        """Compare a query with the nearest window and with the sentences of rows; brings the passages."""
         table, window = tables.passages.c, tables.windows.c
         asked = bindparam("query", type_=VECTOR(len(query)))
         near: Any = cast(window.vector, VECTOR)
@@ -230,6 +230,6 @@ class PostgresSegment(Segment):
         scales = [np.frombuffer(each[3], np.float32) for each in found]
         vectors = np.frombuffer(b"".join(each[2] for each in found), np.int8).reshape(-1, len(query))
         cosines = (vectors.astype(np.float32) @ query) * np.concatenate([*scales, np.zeros(0, np.float32)])
-        ends = np.cumsum([len(each) for each in scales])[:-1]
-        nearest = [np.array([] if each[4] is None else [each[4]], dtype=np.float32) for each in found]
-        return nearest, np.split(cosines.astype(np.float32), ends) if found else []
+        windows = np.array([each[4] or 0 for each in found], dtype=np.float32)
+        ends = np.cumsum([len(each) for each in scales], dtype=np.int64)
+        return Nearness.of(windows, np.arange(1, len(found) + 1), cosines.astype(np.float32), ends)

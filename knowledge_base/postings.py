@@ -126,7 +126,8 @@ class Postings:
 
 def mapped(path: Path) -> Any:
     """Map an array from disk; a small one, which may be empty, is read."""
-    return np.load(path, mmap_mode="r" if path.stat().st_size > 4096 else None, allow_pickle=False)
+    array = np.load(path, mmap_mode="r" if path.stat().st_size > 4096 else None, allow_pickle=False)
+    return array.view(np.ndarray)  # a plain array over the same bytes: taking parts of a memmap is slow
 
 
 @dataclass(frozen=True, kw_only=True)

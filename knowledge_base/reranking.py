@@ -1,8 +1,8 @@
 """The second stage of a search: look again, and more closely, at the passages that the first one found.
 
-`InContext` needs no model but the embedder: it looks for each piece of the question among the pieces of a passage, each as it is
-meant where it stands (late interaction: Khattab and Zaharia, ColBERT, SIGIR 2020, arXiv 2004.12832, here with an embedder that
-was never trained for it). `Reranker` is a cross-encoder by name or path, which reads question and passage together.
+`InContext` needs no model but the embedder: it looks for each piece of the question among the pieces of a passage, with the
+meaning they have there (late interaction: Khattab and Zaharia, ColBERT, SIGIR 2020, arXiv 2004.12832, here with an embedder
+that was never trained for it). `Reranker` is a cross-encoder by name or path, which reads question and passage together.
 """
 
 from __future__ import annotations
@@ -92,10 +92,8 @@ class Reranker:
         with self._lock:
             raw = np.asarray(self._model.predict(pairs, batch_size=8, show_progress_bar=False), dtype=np.float64)
         chances = (raw if raw.ndim == 1 else raw[:, -1]).clip(0, 1)  # the model's own sigmoid or softmax comes first
-        share = CROSS_ENCODER_SHARE
-        return _ordered(
-            hits, [(1 - share) * hit.score + share * float(chance) for hit, chance in zip(hits, chances, strict=True)]
-        )
+        scores = [(1 - CROSS_ENCODER_SHARE) * hit.score for hit in hits]
+        return _ordered(hits, [first + CROSS_ENCODER_SHARE * float(each) for first, each in zip(scores, chances, strict=True)])
 
     @cached_property
     def _model(self) -> CrossEncoder:

@@ -44,6 +44,36 @@ class DocumentEntry:
     end: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Nearness:
+    """How near passages are to a query: the cosine of the best window and of the best sentence of each, at least 0, (rows,)."""
+
+    window: Vectors
+    sentence: Vectors
+    every_sentence: Vectors  # (sentences,) of all rows, one after another
+    ends: Rows  # (rows,) where the sentences of each row end
+
+    @classmethod
+    def of(cls, windows: Vectors, window_ends: Rows, sentences: Vectors, ends: Rows) -> Nearness:
+        """Take the cosines of the windows and of the sentences of all rows, and where those of each row end."""
+        return cls(window=_best(windows, window_ends), sentence=_best(sentences, ends), every_sentence=sentences, ends=ends)
+
+    def sentences(self, at: int) -> tuple[float, ...]:
+        """Return the cosine of each sentence of the row at a place."""
+        start = int(self.ends[at - 1]) if at else 0
+        return tuple(self.every_sentence[start : self.ends[at]].tolist())
+
+
+def _best(cosines: Vectors, ends: Rows) -> Vectors:
+    """Return the highest cosine of each row, 0 where it has none above."""
+    best = np.zeros(len(ends), dtype=np.float32)
+    starts = np.concatenate([np.zeros(1, dtype=np.int64), ends[:-1]])
+    filled = starts < ends
+    if filled.any():
+        best[filled] = np.maximum.reduceat(cosines, starts[filled])
+    return np.maximum(best, 0)
+
+
 class StoredPassages(Sequence[Passage]):
     """The passages of a segment, read from disk one by one."""
 
@@ -135,13 +165,13 @@ class Segment:
         found = self.nearest.search(queries, min(k, len(self.windows)), mask)
         return [np.unique(self.row_of(windows[windows >= 0])) for windows in found]
 
-    def cosines(self, query: Vectors, rows: Rows) -> tuple[list[Vectors], list[Vectors]]:
-        """Return the cosines of a query with the windows and with the sentences of each row."""
-        at, cuts = _ranges(self.window_starts, rows)
-        windows = self.windows[at].astype(np.float32) @ query
+    def nearness(self, query: Vectors, rows: Rows) -> Nearness:
+        """Compare a query with the windows and the sentences of rows."""
+        at, window_ends = _ranges(self.window_starts, rows)
         of_sentence, ends = _ranges(self.sentence_starts, rows)
+        windows = self.windows[at].astype(np.float32) @ query
         sentences = (self._sentences[of_sentence].astype(np.float32) @ query) * self._scales[of_sentence]
-        return np.split(windows, cuts), np.split(sentences.astype(np.float32), ends)
+        return Nearness.of(windows, window_ends, sentences.astype(np.float32), ends)
 
     def vectors(self, row: int) -> Pair:
         """Return the vectors of the windows and of the sentences of a row."""
@@ -151,11 +181,11 @@ class Segment:
 
 
 def _ranges(starts: NDArray[np.int64], rows: Rows) -> tuple[Rows, Rows]:
-    """Return the positions of everything that belongs to rows, and where to split them by row."""
+    """Return the positions of everything that belongs to rows, and where that of each row ends."""
     counts = starts[rows + 1] - starts[rows]
     ends = np.cumsum(counts)
     at = np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts[rows] - (ends - counts), counts)
-    return at, ends[:-1]
+    return at, ends
 
 
 def _entry(row: list[Any]) -> DocumentEntry:

@@ -136,21 +136,21 @@ def index_build(
     index: IndexFolder = None,
 ) -> None:
     """Write a new index of your documents, or of the shipped sheets; it replaces the one that was there."""
-    from ui.commands import indexing, quiet
+    from ui.commands import indexing, places, quiet
 
     with quiet.results() as out:
-        folder = _start(index).index_folder
-        _report("Indexed", indexing.build(folder, paths or [], _tell), folder, out)
+        _start(index)
+        _report("Indexed", indexing.build(places.place(), paths or [], _tell), places.place().name, out)
 
 
 @index_app.command("add")
 def index_add(paths: Annotated[list[Path], typer.Argument(help="Files and folders.")], index: IndexFolder = None) -> None:
     """Add documents to the index; those that are there already are replaced."""
-    from ui.commands import indexing, quiet
+    from ui.commands import indexing, places, quiet
 
     with quiet.results() as out:
-        folder = _open(index).index_folder
-        _report("Added", indexing.add(folder, paths, _tell), folder, out)
+        _open(index)
+        _report("Added", indexing.add(places.place(), paths, _tell), places.place().name, out)
 
 
 @index_app.command("remove")
@@ -159,22 +159,23 @@ def index_remove(
     index: IndexFolder = None,
 ) -> None:
     """Remove documents from the index."""
-    from ui.commands import indexing, quiet, rendering
+    from ui.commands import places, quiet, rendering
 
     with quiet.results() as out:
-        folder = _open(index).index_folder
-        _say(f"Removed {rendering.counted(indexing.remove(folder, ids), 'passage')} from {folder}.", out)
+        _open(index)
+        place = places.place()
+        _say(f"Removed {rendering.counted(place.remove(ids), 'passage')} from {place.name}.", out)
 
 
 @index_app.command("compact")
 def index_compact(index: IndexFolder = None) -> None:
     """Write the index anew without what was removed; after many changes searches are faster again."""
-    from ui.commands import indexing, quiet
+    from ui.commands import places, quiet
 
     with quiet.results() as out:
-        folder = _open(index).index_folder
-        indexing.compact(folder)
-        _say(f"Compacted {folder}.", out)
+        _open(index)
+        places.place().compact()
+        _say(f"Compacted {places.place().name}.", out)
 
 
 @index_app.command("list")
@@ -187,10 +188,11 @@ def index_list(
     as_json: AsJson = False,
 ) -> None:
     """List the documents in the index, or count them by crop, topic or language."""
-    from ui.commands import indexing, quiet, rendering
+    from ui.commands import indexing, places, quiet, rendering
 
     with quiet.results() as out:
-        documents = indexing.listed(_open(index).index_folder, crop, topic, language)
+        _open(index)
+        documents = indexing.listed(places.place(), crop, topic, language)
         if by is not None:
             counts = indexing.counted_by(documents, by.value)
             _say(rendering.one_line(dict(counts)) if as_json else rendering.counts_text(by.value, counts), out)
@@ -278,6 +280,8 @@ def _start(index: Path | None = None, port: int | None = None) -> Settings:
 
     given = {name: str(value) for name, value in (("index", index), ("port", port)) if value is not None}
     os.environ.update({f"AGRI_{name.upper()}": value for name, value in given.items()})
+    if index is not None:  # the folder that was named goes before a database that is set
+        os.environ["AGRI_INDEX_DATABASE"] = ""
     chosen = wiring.settings()
     quiet.hush(chosen)
     changed = origins.changed(given)
@@ -317,10 +321,10 @@ def _tell(error: AgriError) -> int:
     return 1
 
 
-def _report(done: str, written: Written, folder: Path, out: TextIO) -> None:
+def _report(done: str, written: Written, place: str, out: TextIO) -> None:
     from ui.commands.rendering import counted
 
-    _say(f"{done} {counted(written.documents, 'document')}, {counted(written.passages, 'passage')}, in {folder}.", out)
+    _say(f"{done} {counted(written.documents, 'document')}, {counted(written.passages, 'passage')}, in {place}.", out)
     _end(written.unreadable)
 
 

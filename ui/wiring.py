@@ -54,13 +54,22 @@ def store() -> Store:
 @cache
 def knowledge_base() -> KnowledgeBase:
     """The index in use; raises IndexMissing or IndexMismatch."""
+    if settings().index_address:
+        from knowledge_base.postgres import PostgresKnowledgeBase
+
+        return PostgresKnowledgeBase(settings().index_address, embedder(), meaning_weight=settings().meaning_weight)
     from knowledge_base.index import KnowledgeBase
 
     return KnowledgeBase(settings().index_folder, embedder(), meaning_weight=settings().meaning_weight)
 
 
 def prepare_index(progress: Progress | None = None) -> bool:
-    """Build the index of the shipped corpus where there is none, or renew its sheets where ours are newer; True if written."""
+    """Build the index of the shipped corpus where there is none, or renew its sheets where ours are newer; True if written.
+
+    An index in a database is only written by `agri index`.
+    """
+    if settings().index_address:
+        return False
     from knowledge_base.shipped import ensure
 
     return ensure(settings().index_folder, embedder(), progress=progress)

@@ -112,7 +112,8 @@ class Composer:
         plan = _PLANS.get(brief.intent)
         document = _best_document(brief.hits)
         best = max(candidates, key=lambda candidate: candidate.score)
-        if plan and (best.role or _fits_plan([one for one in candidates if brief.hits[one.hit].passage.document_id == document], plan)):
+        own = [one for one in candidates if brief.hits[one.hit].passage.document_id == document]
+        if plan and (best.role or (own and _fits_plan(own, plan))):
             chosen = _by_sections(candidates, plan, brief, document=document)
             if brief.intent == "identify":
                 close = _look_alikes(candidates, brief, document)
@@ -125,7 +126,7 @@ class Composer:
 
 
 def _fits_plan(own: Sequence[_Candidate], plan: Sequence[tuple[tuple[str, ...], int]]) -> bool:
-    """Whether a sheet has the sections of a plan: its best sentence stands in one with a role, and the first roles are there."""
+    """Whether a sheet has the first sections of a plan, and its best sentence stands in a section with a role."""
     best = max(own, key=lambda candidate: candidate.score)
     return bool(best.role) and any(one.role in plan[0][0] for one in own)
 
@@ -237,8 +238,8 @@ def _look_alikes(candidates: Sequence[_Candidate], brief: Brief, document: str) 
             signs.setdefault(hit.passage.document_id, number)
     if document not in signs:
         return []
-    title = stems(brief.hits[signs[document]].passage.title)
-    if title <= asked or 2 * len(title & asked) > len(asked):
+    title = brief.hits[signs[document]].passage.title
+    if title.lower() in (brief.query or brief.question.text).lower() or 2 * len(stems(title) & asked) > len(asked):
         return []
     floor = LOOK_ALIKE * brief.hits[signs[document]].score
     close = [number for name, number in signs.items() if name != document and brief.hits[number].score >= floor]

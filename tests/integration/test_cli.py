@@ -19,6 +19,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+import regex as re
 
 from agri_llm.settings import Settings
 from agri_llm.store import Store
@@ -35,6 +36,7 @@ ANSWER_KEYS = {
     "citations",
     "diagnosis",
     "model",
+    "note",
     "adapter",
     "timings_ms",
 }
@@ -313,6 +315,7 @@ def test_a_damaged_file_is_named_and_the_rest_is_indexed(agri: Agri, documents: 
         "id": "okra-yellow-vein",
         "title": "Okra yellow vein",
         "crops": ["okra"],
+        "topics": [],
         "language": "en",
         "passages": 2,
     }
@@ -337,6 +340,13 @@ def test_documents_are_added_replaced_and_removed(agri: Agri, index: Path, tmp_p
     assert agri("index", "remove", "lentil-wilt", "row-1", "--index", index).status == 0
     left = agri("index", "list", "--json", "--index", index)
     assert [row["id"] for row in left.rows] == ["okra-yellow-vein", "row-2"]
+
+
+def test_removed_documents_can_be_compacted_away(agri: Agri, index: Path) -> None:
+    agri("index", "remove", "lentil-wilt", "--index", index)
+    assert agri("index", "compact", "--index", index).out == f"Compacted {index}.\n"
+    left = agri("index", "list", "--json", "--index", index)
+    assert [row["id"] for row in left.rows] == ["okra-yellow-vein", "row-1", "row-2"]
 
 
 def test_an_unknown_id_is_not_removed(agri: Agri, index: Path) -> None:
@@ -483,7 +493,12 @@ def test_a_batch_that_is_not_there_is_one_sentence(agri: Agri, index: Path, tmp_
             assert len(sentences(ended.err)) == 1
 
 
-@pytest.mark.skipif(not VECTORS.is_file(), reason="The vectors of the shipped sheets have not been made yet (agri vectors).")
+needs_vectors = pytest.mark.skipif(
+    not VECTORS.is_file(), reason="The vectors of the shipped sheets have not been made yet (agri vectors)."
+)
+
+
+@needs_vectors
 def test_the_shipped_sheets_answer_from_the_first_question_and_keep_company(agri: Agri, documents: Path) -> None:
     ended = agri("ask", "How do I manage late blight in potato?", "--json")
     assert (ended.status, sentences(ended.err)) == (0, [])
@@ -492,7 +507,7 @@ def test_the_shipped_sheets_answer_from_the_first_question_and_keep_company(agri
     assert {citation["document_id"] for citation in citations} == {"potato-late-blight"}
     found = agri("search", "水稻稻瘟病", "-k", "1", "--json").rows[0]["hits"]
     assert isinstance(found, list)
-    assert found[0]["document_id"] == "rice-blast"
+    assert found[0]["document_id"] == "rice-blast.zh"
     sheets = len(agri("index", "list", "--json").rows)
     assert agri("index", "add", documents / "okra.md").status == 0
     assert len(agri("index", "list", "--json").rows) == sheets + 1
@@ -609,3 +624,44 @@ def _health(port: int, server: subprocess.Popen[str]) -> object:
         except (urllib.error.URLError, ConnectionError):
             time.sleep(0.3)
     return server.returncode
+
+
+@needs_vectors
+def test_the_shipped_sheets_are_listed_and_counted_by_crop_topic_and_language(agri: Agri) -> None:
+    sheets = agri("index", "list", "--crop", "番茄", "--topic", "virus", "--language", "zh", "--json").rows
+    assert {row["id"] for row in sheets} >= {"tomato-yellow-leaf-curl.zh", "tomato-mosaic-virus.zh"}
+    assert all("tomato" in row["crops"] and "virus" in row["topics"] and row["language"] == "zh" for row in sheets)  # type: ignore[operator]
+    table = agri("index", "list", "--by", "crop").out.splitlines()
+    assert table[0].split() == ["CROP", "DOCUMENTS"]
+    (counts,) = agri("index", "list", "--by", "language", "--json").rows
+    assert counts["en"] == counts["zh"] >= 180  # type: ignore[operator]
+    assert agri("index", "list", "--by", "colour").status == 2
+
+
+@needs_vectors
+def test_a_chinese_question_is_answered_from_chinese_sheets(agri: Agri) -> None:
+    ended = agri("ask", "番茄晚疫病怎么防治？", "--json")
+    (answer,) = ended.rows
+    assert (ended.status, answer["kind"], answer["note"]) == (0, "advice", "")
+    assert {citation["document_id"] for citation in answer["citations"]} == {"tomato-late-blight.zh"}  # type: ignore[attr-defined]
+    assert re.search(r"\p{Han}{8}", str(answer["text"]))
+
+
+@needs_vectors
+@pytest.mark.parametrize(
+    ("question", "language", "sheet", "note"),
+    [
+        ("¿Cómo controlo el gusano cogollero en maíz?", "es", "maize-fall-armyworm", "inglés"),
+        ("Comment lutter contre la rouille du caféier ?", "fr", "coffee-leaf-rust", "anglais"),
+        ("Nitadhibiti vipi viwavi jeshi kwenye mahindi?", "sw", "maize-fall-armyworm", "Kiingereza"),
+        ("आलू में पछेती झुलसा कैसे रोकें?", "hi", "potato-late-blight", "अंग्रेज"),
+    ],
+)
+def test_a_question_in_another_language_finds_its_sheet_and_is_told_the_language_of_the_quotes(
+    agri: Agri, question: str, language: str, sheet: str, note: str
+) -> None:
+    (answer,) = agri("ask", question, "--language", language, "--json").rows
+    assert answer["kind"] == "advice"
+    assert sheet in {citation["document_id"] for citation in answer["citations"]}  # type: ignore[attr-defined]
+    assert note in str(answer["note"])
+    assert str(answer["note"]) in agri("ask", question, "--language", language).out

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import uuid
@@ -404,3 +405,22 @@ def test_an_address_that_is_none_of_postgresql_is_refused(url: str, embedder: Em
     with pytest.raises(SettingsInvalid, match="AGRI_INDEX_DATABASE") as refusal:
         PostgresKnowledgeBase(url, embedder)
     assert "hunter2" not in str(refusal.value)
+
+
+def test_the_command_writes_and_searches_an_index_in_a_database(
+    server: VectorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = server.new_database()
+    (tmp_path / "rust.md").write_text("# Rust of wheat\n\nOrange pustules break the leaf. Sow resistant varieties.\n")
+    environment = {**os.environ, "AGRI_HOME": str(tmp_path / "home"), "AGRI_INDEX_DATABASE": url}
+
+    def agri(*arguments: str) -> str:
+        command = [sys.executable, "-m", "ui.cli", *arguments]
+        ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    assert "Indexed 1 document, 1 passage" in agri("index", "build", str(tmp_path / "rust.md"))
+    assert [json.loads(line)["id"] for line in agri("index", "list", "--json").splitlines()] == ["rust"]
+    assert "Orange pustules" in agri("search", "orange rust on wheat")
+    assert "1 passages of 1 documents" in agri("doctor")

@@ -345,6 +345,42 @@ def test_passages_on_two_crops_ask_which_one() -> None:
     assert (answer.kind, answer.missing) == ("clarification", ("crop",))
 
 
+def test_chinese_passages_are_preferred_and_english_ones_they_are_twins_of_add_nothing() -> None:
+    twin = replace(BLIGHT, id="z1", document_id="blight.zh", language="zh", twin_of="blight", text="拔除马铃薯晚疫病株并烧毁。")
+    other = replace(BLIGHT, id="o1", document_id="only-english")
+
+    def search(own: float, *english: Passage) -> Callable[..., list[Hit]]:
+        def find(query: str, k: int = 10, *, language: str | None = None, **_: object) -> list[Hit]:
+            if language == "zh":
+                return [Hit(passage=twin, score=own, words=own, meaning=own)]
+            return [Hit(passage=passage, score=1.0, words=0.9, meaning=0.9) for passage in english]
+
+        return find
+
+    question = Question(text="马铃薯晚疫病怎么办？")
+    strong = assistant(Composer(), search=search(0.9, BLIGHT)).answer(question)
+    assert [citation.passage for citation in strong.citations] == [twin]
+    weak = assistant(Composer(), search=search(0.1, BLIGHT)).answer(question)
+    assert weak.kind == "refusal"
+    added = assistant(Composer(), search=search(0.1, BLIGHT, other)).answer(question)
+    assert {citation.passage for citation in added.citations} == {other}
+
+
+def test_one_active_ingredient_is_not_taken_for_another() -> None:
+    label = replace(BLIGHT, language="zh", text="防治马铃薯晚疫病可在雨前喷施氟啶胺，注意轮换使用不同药剂。")
+    hits = [Hit(passage=label, score=1.0, words=0.9, meaning=0.9)]
+    question = Question(text="马铃薯晚疫病怎么办？")
+    assert assistant(Says("防治马铃薯晚疫病可在雨前喷施氟啶胺。[1]"), hits).answer(question).kind == "advice"
+    assert assistant(Says("防治马铃薯晚疫病可在雨前喷施啶酰菌胺。[1]"), hits).answer(question).kind == "refusal"
+
+
+def test_a_chinese_question_back_has_no_spaces() -> None:
+    answer = assistant(Says("never"), search=nobody).answer(Question(text="叶子发黄怎么办？"))
+    assert (answer.kind, answer.missing) == ("clarification", ("crop", "part"))
+    assert "（1）" in answer.text
+    assert " " not in answer.text
+
+
 def test_a_chinese_question_is_refused_in_chinese() -> None:
     answer = assistant(Says("never"), []).answer(Question(text="马铃薯晚疫病怎么办？"))
     assert answer.kind == "refusal"

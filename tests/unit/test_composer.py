@@ -228,6 +228,17 @@ def test_a_description_that_fits_two_sheets_names_both() -> None:
     assert {hits[parts(line)[1] - 1].passage.document_id for line in written} == {"bean-rust", "bean-angular-leaf-spot"}
 
 
+def test_a_disease_that_is_named_is_not_compared_with_others() -> None:
+    blight, spot = sheet("tomato-late-blight", 0.8, TWINS), sheet("tomato-leaf-mould", 0.79, TWINS)
+    hits = sorted([*blight, *spot], key=lambda hit: -hit.score)
+
+    def documents(text: str) -> set[str]:
+        return {hits[parts(line)[1] - 1].passage.document_id for line in compose(hits, "identify", text)}
+
+    assert documents("请问我家大棚里的番茄晚疫病有什么症状，应该怎么识别") == {"tomato-late-blight"}
+    assert documents("我家大棚里的番茄叶子上有褐色的斑，是什么病") == {"tomato-late-blight", "tomato-leaf-mould"}
+
+
 def test_the_same_question_gives_the_same_answer() -> None:
     assert compose(sheet(LATE_BLIGHT)) == compose(sheet(LATE_BLIGHT))
 

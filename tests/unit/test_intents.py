@@ -49,29 +49,53 @@ INTENTS = {
 怎么避免连作""",
     },
     "es": {
-        "identify": "¿qué enfermedad tiene mi maíz?\n¿por qué se ponen amarillas las hojas?\nsíntomas de la roya\n¿cómo sé si es tizón?",
+        "identify": """¿qué enfermedad tiene mi maíz?
+¿por qué se ponen amarillas las hojas?
+síntomas de la roya
+¿cómo sé si es tizón?""",
         "act": """¿qué hago con la roya del café?
 ¿cómo controlo el gusano cogollero?
 ¿Cómo se trata el mildiu?
 ¿qué fungicida uso?
 mi tomate tiene tizón, ¿qué le echo?
 roya amarilla en el trigo, ¿aplico fungicida?""",
-        "when": "¿cuándo siembro el frijol?\n¿cada cuánto riego?\n¿cuántos días después de fumigar cosecho?\n¿en qué época se poda?",
-        "amount": "¿cuánta urea por hectárea?\n¿qué dosis de mancozeb?\n¿cuántos kilos de semilla?\n¿a qué distancia siembro?",
+        "when": """¿cuándo siembro el frijol?
+¿cada cuánto riego?
+¿cuántos días después de fumigar cosecho?
+¿en qué época se poda?""",
+        "amount": """¿cuánta urea por hectárea?
+¿qué dosis de mancozeb?
+¿cuántos kilos de semilla?
+¿a qué distancia siembro?""",
         "prevent": "¿cómo evito la broca?\n¿cómo prevenir la sigatoka?\nproteger el maíz del gorgojo",
         "explain": "la sigatoka negra del banano",
     },
     "fr": {
-        "identify": "quelle maladie a mon maïs ?\npourquoi les feuilles jaunissent ?\nsymptômes de la rouille\ncomment reconnaître le mildiou ?",
-        "act": "que faire contre les pucerons ?\ncomment lutter contre la chenille légionnaire ?\nquel produit utiliser ?\ncomment soigner mes tomates",
-        "when": "quand semer le mil ?\ntous les combien de jours arroser ?\nà quel moment traiter ?\nquelle est la meilleure période",
+        "identify": """quelle maladie a mon maïs ?
+pourquoi les feuilles jaunissent ?
+symptômes de la rouille
+comment reconnaître le mildiou ?""",
+        "act": """que faire contre les pucerons ?
+comment lutter contre la chenille légionnaire ?
+quel produit utiliser ?
+comment soigner mes tomates""",
+        "when": """quand semer le mil ?
+tous les combien de jours arroser ?
+à quel moment traiter ?
+quelle est la meilleure période""",
         "amount": "combien d'urée par hectare ?\nquelle dose de mancozèbe ?\nquel écartement entre les lignes ?",
         "prevent": "comment prévenir le mildiou ?\ncomment éviter l'aflatoxine\nprotéger le maïs des charançons",
         "explain": "la rouille du haricot",
     },
     "pt": {
-        "identify": "que doença tem o meu milho?\npor que as folhas ficam amarelas?\nsintomas da ferrugem\ncomo reconhecer o míldio?",
-        "act": "o que fazer contra a lagarta?\ncomo controlar a mosca-branca?\nqual inseticida usar?\ncomo se trata a requeima",
+        "identify": """que doença tem o meu milho?
+por que as folhas ficam amarelas?
+sintomas da ferrugem
+como reconhecer o míldio?""",
+        "act": """o que fazer contra a lagarta?
+como controlar a mosca-branca?
+qual inseticida usar?
+como se trata a requeima""",
         "when": "quando plantar o feijão?\nquantos dias depois de pulverizar posso colher?\nqual a época de poda?",
         "amount": "quanto de ureia por hectare?\nqual a dose de mancozebe?\nqual o espaçamento do milho?",
         "prevent": "como evitar a broca do café?\nprevenir a ferrugem\ncomo proteger o milho guardado",
@@ -87,7 +111,10 @@ roya amarilla en el trigo, ¿aplico fungicida?""",
     },
     "sw": {
         "identify": "huu ni ugonjwa gani\nkwa nini majani yanakuwa njano\ndalili za kutu\nnitatambuaje ugonjwa huu",
-        "act": "nifanye nini kuhusu viwavi\nnitumie dawa gani ya viwavi\njinsi ya kudhibiti vidukari\nnjia ya kuua fukusi",
+        "act": """nifanye nini kuhusu viwavi
+nitumie dawa gani ya viwavi
+jinsi ya kudhibiti vidukari
+njia ya kuua fukusi""",
         "when": "nipande mahindi lini\nnimwagilie mara ngapi\nbaada ya siku ngapi nivune",
         "amount": "kiasi gani cha mbolea kwa ekari\nkilo ngapi za urea\nnafasi gani kati ya mistari",
         "prevent": "jinsi ya kuzuia ukungu\nnitazuiaje fukusi\nkuepuka sumukuvu",
@@ -102,7 +129,9 @@ roya amarilla en el trigo, ¿aplico fungicida?""",
         "explain": "صدأ القمح",
     },
 }
-CASES = [(language, text, intent) for language, by in INTENTS.items() for intent, lines in by.items() for text in lines.splitlines()]
+CASES = [
+    (language, text, intent) for language, by in INTENTS.items() for intent, lines in by.items() for text in lines.splitlines()
+]
 
 
 @pytest.mark.parametrize(("language", "text", "intent"), CASES)

@@ -43,8 +43,18 @@ def test_the_rules_stand_in_the_system_message_with_the_language() -> None:
     assert "English" in system["content"]
     assert prompts.REFUSAL_MARK in system["content"]
     assert str(prompts.MAX_WORDS) in system["content"]
-    assert "Simplified Chinese" in messages(Question(text="小麦锈病怎么办"))[0]["content"]
     assert "{" not in system["content"]
+
+
+def test_a_model_writes_in_the_language_of_the_asker_only_where_passages_are_in_it() -> None:
+    question = Question(text="小麦锈病怎么办")
+    understood = understand(question, Glossary.load())
+    chinese = Hit(passage=Passage(id="c", document_id="c", title="小麦锈病", text="种抗锈病的小麦。", language="zh"), score=0.8)
+    assert "in Simplified Chinese" in answer_messages(question, understood, [*HITS, chinese])[0]["content"]
+    assert "in Simplified Chinese" in answer_messages(question, understood, [])[0]["content"]
+    assert "in English" in answer_messages(question, understood, HITS)[0]["content"]
+    spanish = Question(text="roya del trigo", language="es")
+    assert "in English" in answer_messages(spanish, understand(spanish, Glossary.load()), HITS)[0]["content"]
 
 
 def test_examples_and_steps_are_off_until_asked_for() -> None:

@@ -250,7 +250,9 @@ def test_another_crop_in_chinese_takes_the_place_of_the_first(text: str, glossar
     assert "赤霉病" in read.query
 
 
-@pytest.mark.parametrize("text", ["水稻什么时候插秧？", "怎么堆肥？", "番茄晚疫病怎么办？", "玉米施多少尿素？", "香蕉怎么种？", "怎么轮作"])
+@pytest.mark.parametrize(
+    "text", ["水稻什么时候插秧？", "怎么堆肥？", "番茄晚疫病怎么办？", "玉米施多少尿素？", "香蕉怎么种？", "怎么轮作"]
+)
 def test_an_independent_chinese_question_inherits_nothing(text: str, glossary: Glossary) -> None:
     alone, after = ask(glossary, text), ask(glossary, text, WHEAT)
     assert after.query == alone.query

@@ -84,6 +84,7 @@ def _database() -> Finding:
 
 def _index() -> Finding:
     from ui import wiring
+    from ui.commands import places
 
     try:
         view = wiring.knowledge_base().view
@@ -91,7 +92,7 @@ def _index() -> Finding:
         return Finding(state="note", part="index", value=error.what, remedy="the first question builds it")
     documents = len({entry.id for _, entry, _ in view.documents()})
     value = f"{len(view.passages)} passages of {documents} documents, {view.manifest['embedder']['name']}, {view.hash[:12]}"
-    return Finding(state="ok", part="index", value=f"{value}, {wiring.settings().index_folder}")
+    return Finding(state="ok", part="index", value=f"{value}, {places.place().name}")
 
 
 def _embedder() -> Finding:

@@ -14,6 +14,7 @@ from agri_llm.errors import AgriError, BadInput, DocumentUnreadable
 if TYPE_CHECKING:
     from agri_llm.records import Passage
     from knowledge_base.builder import Progress
+    from ui.commands.places import Place
 
 By = Literal["crop", "topic", "language"]
 Tell = Callable[[AgriError], object]
@@ -76,66 +77,42 @@ def prepare() -> bool:
         return wiring.prepare_index(report)
 
 
-def build(folder: Path, paths: Sequence[Path], tell: Tell) -> Written:
+def build(place: Place, paths: Sequence[Path], tell: Tell) -> Written:
     """Write a new index of files and folders, or of the shipped sheets where none are named; the old one stays until then.
 
     `tell` is called at the end for what could not be read, the first faults one by one. Vectors that the old index or the
     shipped sheets hold are not computed again. Raises BadInput where nothing is readable.
     """
     from knowledge_base import builder, shipped
-    from ui import wiring
 
-    embedder = wiring.embedder()
     with _faults(tell) as faults, progress("Reading and indexing") as report:
         passages = _read(paths, faults) if paths else shipped.sheets()
         corpus = None if paths else shipped.stamp(passages)
-        known = builder.first_of(builder.known_vectors(folder, embedder), shipped.shipped_vectors(embedder))
-        pairs = {} if paths else shipped.originals(passages)
-        builder.build(folder, passages, embedder, known=known, originals=pairs, corpus=corpus, progress=report)
+        known = builder.first_of(place.known(), shipped.shipped_vectors(place.embedder))
+        place.build(passages, known, {} if paths else shipped.originals(passages), corpus, report)
     return Written(documents=len(_documents(passages)), passages=len(passages), unreadable=len(faults))
 
 
-def add(folder: Path, paths: Sequence[Path], tell: Tell) -> Written:
+def add(place: Place, paths: Sequence[Path], tell: Tell) -> Written:
     """Add files and folders to an index; a document that is there already is replaced.
 
     `tell` is called at the end for what could not be read. Raises BadInput where none is readable, IndexMissing.
     """
-    from knowledge_base import builder
-    from ui import wiring
-
     with _faults(tell) as faults, progress("Reading and indexing") as report:
         passages = _read(paths, faults)
-        builder.add(folder, passages, wiring.embedder(), progress=report)
+        place.add(passages, report)
     return Written(documents=len(_documents(passages)), passages=len(passages), unreadable=len(faults))
 
 
-def remove(folder: Path, document_ids: Sequence[str]) -> int:
-    """Remove documents by id and return how many passages went; raises BadInput for an id that is not there."""
-    from knowledge_base import builder
-    from ui import wiring
-
-    return builder.remove(folder, document_ids, wiring.embedder())
-
-
-def compact(folder: Path) -> None:
-    """Join the segments of an index and drop what was removed; nothing is embedded again."""
-    from knowledge_base import builder
-    from ui import wiring
-
-    builder.compact(folder, wiring.embedder())
-
-
 def listed(
-    folder: Path, crop: str | None = None, topic: str | None = None, language: str | None = None
+    place: Place, crop: str | None = None, topic: str | None = None, language: str | None = None
 ) -> list[ListedDocument]:
     """Return the documents of an index, sorted by id: all, or those about a crop (by any name), on a topic, in a language."""
-    from knowledge_base.index import load_view
     from knowledge_base.terms import Glossary
-    from ui import wiring
 
     crops = set(Glossary.load().crops(crop) or [crop.lower()]) if crop else set()
     found: dict[str, ListedDocument] = {}
-    for _, entry, count in load_view(folder, wiring.embedder()).documents():
+    for _, entry, count in place.view().documents():
         if (
             (crops and not crops & set(entry.crop))
             or (topic and topic not in entry.topic)
