@@ -81,9 +81,9 @@ class Asked:
     def best(self, scores: Scores) -> Values:
         """Return the measures of the best passages by a score matrix."""
         order = np.argsort(-scores, axis=1, kind="stable")[:, :30]
-        return self.values([[self.documents[at] for at in rows] for rows in order])
+        documents = self.documents()
+        return self.values([[documents[at] for at in rows] for rows in order])
 
-    @property
     def documents(self) -> list[str]:
         """The document of each passage."""
         (segment,) = self.base.view.segments

@@ -275,7 +275,7 @@ def _publish(rows: list[tuple[int, dict[str, Any]]]) -> None:
     body = []
     for size, found in rows:
         plan, rss = found["plan"], found["rss"]
-        kind = plan["kind"] + (f", {plan['lists_read']} lists read" if plan["lists_read"] else "")
+        kind = plan["kind"] + (f", {plan['candidates']} looked at again" if plan["candidates"] else "")
         beside = found["beside"]
         body.append(
             [

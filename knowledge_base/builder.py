@@ -92,7 +92,7 @@ def remove(folder: Path, document_ids: Collection[str], embedder: Embedder) -> i
     index_folder.current_version(folder)
     with index_folder.only_writer(folder):
         view = load_view(folder, embedder)
-        unknown = sorted(set(document_ids) - {entry.id for _, entry, _ in view.documents()})
+        unknown = sorted(set(document_ids) - view.named(document_ids))
         if unknown:
             raise BadInput(
                 f"The index has no document {', '.join(map(repr, unknown))}",
@@ -142,10 +142,10 @@ class StoredVectors(Mapping[str, Pair]):
         """Look at all passages, or at those of the documents named in `only`."""
         self._places: dict[bytes, tuple[Segment, int]] = {}
         for segment in segments:
-            for entry in segment.documents:
-                if only is None or entry.id in only:
-                    keys = np.asarray(segment.keys[entry.start : entry.end])
-                    self._places |= {key.tobytes(): (segment, entry.start + at) for at, key in enumerate(keys)}
+            runs = [(0, len(segment))] if only is None else [(each.start, each.end) for each in segment.documents.named(only)]
+            for start, end in runs:
+                keys = np.asarray(segment.keys[start:end])
+                self._places |= {key.tobytes(): (segment, start + at) for at, key in enumerate(keys)}
 
     def __getitem__(self, key: str) -> Pair:
         """Return the vectors of a key; raises KeyError."""
@@ -333,7 +333,7 @@ def _deleted(view: View, document_ids: Collection[str]) -> list[Rows]:
     """Return which rows of each segment are deleted once these documents are gone too."""
     result = []
     for segment, gone in zip(view.segments, view.deleted, strict=True):
-        ranges = [np.arange(entry.start, entry.end) for entry in segment.documents if entry.id in document_ids]
+        ranges = [np.arange(entry.start, entry.end) for entry in segment.documents.named(document_ids)]
         result.append(np.union1d(gone, np.concatenate(ranges)) if ranges else gone)
     return result
 

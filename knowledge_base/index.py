@@ -78,6 +78,15 @@ class View:
                 if count:
                     yield part, entry, count
 
+    def named(self, document_ids: Collection[str]) -> set[str]:
+        """Return which of these documents are there."""
+        return {
+            entry.id
+            for part, gone in zip(self.segments, self.deleted, strict=True)
+            for entry in part.documents.named(document_ids)
+            if entry.end - entry.start > int(np.diff(np.searchsorted(gone, (entry.start, entry.end)))[0])
+        }
+
 
 class LivePassages(Sequence[Passage]):
     """The passages of a view."""

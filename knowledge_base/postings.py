@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 K1, B = 1.0, 0.75
 MOST_COUNTED = 65_535  # a word that stands more often in one passage is counted this often
 SAMPLE = 16_384  # passages of the rarest words that the threshold of a search is taken from
+LOOKED_UP = 32  # looking one passage up in the list of a word takes as long as going through so many of the list
 
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -184,27 +185,26 @@ class WordSearch:
         """
         part, norms = self._segments[segment][0], self._norms[segment]
         scores = np.zeros(part.passages, dtype=np.float32)
-        words = sorted(terms.weights.items(), key=lambda item: part.frequency(item[0]))
+        ahead = sorted(terms.weights.items(), key=lambda item: part.frequency(item[0]))
         sample, floor, rest = np.zeros(0, dtype=np.uint32), 0.0, sum(terms.weights.values())
-        open_words = list(words)
-        for word, weight in words:
-            if rest < floor:
-                break
+        while ahead:
+            word, weight = ahead[0]
             rows, counts = part.of(word)
+            if rest < floor and np.count_nonzero(scores >= floor - rest) * LOOKED_UP < len(rows):
+                break
             scores[rows] += np.float32(weight) * (counts / (counts + norms[rows]))
             rest -= weight
-            open_words.pop(0)
-            if len(sample) < SAMPLE:
-                seen = rows[: SAMPLE - len(sample)]
-                sample = np.union1d(sample, seen if allowed is None else seen[allowed[seen]])
+            ahead.pop(0)
+            if len(sample) < k:
+                seen = rows if allowed is None else rows[allowed[rows]]
+                sample = np.union1d(sample, seen[:SAMPLE])
             if len(sample) >= k:
-                floor = float(np.partition(scores[sample], -k)[-k])
-        floor *= 1 - 1e-5  # what rounding may have taken
-        found = np.flatnonzero(scores >= max(floor - rest if open_words else floor, 1e-9))
+                floor = float(np.partition(scores[sample], -k)[-k]) * (1 - 1e-5)  # what rounding may have taken
+        found = np.flatnonzero(scores >= max(floor - rest if ahead else floor, 1e-9))
         if allowed is not None:
             found = found[allowed[found]]
         chosen = scores[found]
-        for word, weight in open_words:
+        for word, weight in ahead:
             self._add(segment, word, weight, found, chosen)
         if len(found) > k:
             cut = np.partition(chosen, -k)[-k]  # what scores as much as the last one stays

@@ -11,9 +11,10 @@ words/                             postings.py
 
 from __future__ import annotations
 
+import hashlib
 import json
-import mmap
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +25,12 @@ from numpy.typing import NDArray
 
 from agri_llm.records import Passage
 from knowledge_base.postings import Mask, Postings, Rows, mapped
-from knowledge_base.vectors import Nearest, Plan, build
+from knowledge_base.vectors import Nearest, Plan, StoredArray, build, positions
 
 Vectors = NDArray[np.float32]
 Pair = tuple[Vectors, Vectors]  # vectors of the windows and of the sentences of a passage
 KEY_BYTES = 16
+TRIALS = 256  # sentences that the recall of a big segment is measured with: questions are more like them than like windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,28 +76,65 @@ def _best(cosines: Vectors, ends: Rows) -> Vectors:
     return np.maximum(best, 0)
 
 
+class _Lines:
+    """JSON lines on disk, read one by one; the file stays open, so that it can be deleted meanwhile."""
+
+    def __init__(self, lines: Path, offsets: Path) -> None:
+        self._offsets = np.load(offsets, allow_pickle=False)
+        self._file = lines.open("rb", buffering=0)
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def read(self, row: int) -> Any:
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        start, end = int(self._offsets[row]), int(self._offsets[row + 1])
+        return json.loads(os.pread(self._file.fileno(), end - start, start))
+
+
 class StoredPassages(Sequence[Passage]):
     """The passages of a segment, read from disk one by one."""
 
     def __init__(self, folder: Path) -> None:
         """Map the files that `write` left in `folder`."""
-        self._offsets = np.load(folder / "offsets.npy", allow_pickle=False)
-        with (folder / "passages.jsonl").open("rb") as file:
-            self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._lines = _Lines(folder / "passages.jsonl", folder / "offsets.npy")
 
     def __len__(self) -> int:
         """How many there are."""
-        return len(self._offsets) - 1
-
-    def line(self, row: int) -> bytes:
-        """Return a passage as it stands in the file."""
-        return self._bytes[self._offsets[row] : self._offsets[row + 1]]
+        return len(self._lines)
 
     def __getitem__(self, row: Any) -> Any:
         """Return the passage of a row; raises IndexError beyond the last."""
-        if not 0 <= row < len(self):
-            raise IndexError(row)
-        return _passage(json.loads(self.line(row)))
+        return _passage(self._lines.read(row))
+
+
+class StoredDocuments(Sequence[DocumentEntry]):
+    """The documents of a segment, read from disk one by one, and found by id without reading the others."""
+
+    def __init__(self, folder: Path) -> None:
+        """Map the files that `write` left in `folder`."""
+        self._lines = _Lines(folder / "documents.jsonl", folder / "document_offsets.npy")
+        self._keys = np.load(folder / "document_keys.npy", allow_pickle=False)
+
+    def __len__(self) -> int:
+        """How many runs of passages there are."""
+        return len(self._lines)
+
+    def __getitem__(self, at: Any) -> Any:
+        """Return one run; raises IndexError beyond the last."""
+        key, title, crop, topic, language, start, end = self._lines.read(at)
+        return DocumentEntry(id=key, title=title, crop=tuple(crop), topic=tuple(topic), language=language, start=start, end=end)
+
+    def named(self, ids: Collection[str]) -> list[DocumentEntry]:
+        """Return the runs of some documents."""
+        wanted = np.array([document_key(each) for each in ids], dtype=np.uint64)
+        return [entry for at in np.flatnonzero(np.isin(self._keys, wanted)) if (entry := self[int(at)]).id in ids]
+
+
+def document_key(document_id: str) -> int:
+    """Return 8 bytes that name the id of a document, as a number."""
+    return int.from_bytes(hashlib.sha256(document_id.encode()).digest()[:8], "little")
 
 
 def _passage(row: dict[str, Any]) -> Passage:
@@ -111,17 +150,23 @@ class Segment:
         self.name = folder.name
         self.facts = facts
         self.passages = StoredPassages(folder)
-        self.documents = [_entry(row) for row in json.loads((folder / "documents.json").read_text(encoding="utf-8"))]
+        self.documents = StoredDocuments(folder)
         self._groups = json.loads((folder / "groups.json").read_text(encoding="utf-8"))
         self._group = np.load(folder / "group.npy", allow_pickle=False)
         self.keys = mapped(folder / "keys.npy")
-        self.windows = mapped(folder / "windows.npy")
+        self._windows = StoredArray(folder / "windows.npy")
         self.window_starts = np.load(folder / "window_starts.npy", allow_pickle=False)
-        self._sentences = mapped(folder / "sentences.npy")
+        self._sentences = StoredArray(folder / "sentences.npy")
         self._scales = mapped(folder / "sentence_scales.npy")
         self.sentence_starts = np.load(folder / "sentence_starts.npy", allow_pickle=False)
         self.words = Postings.open(folder / "words")
-        self.nearest = Nearest(self.windows, Plan(**facts["plan"]), folder / "windows.faiss")
+        self.nearest = Nearest(self._windows, Plan(**facts["plan"]), folder / "windows.faiss")
+
+    @property
+    def windows(self) -> NDArray[np.float16]:
+        """The vectors of all windows, (windows, dimensions), mapped."""
+        whole: NDArray[np.float16] = self._windows.mapped
+        return whole
 
     def __len__(self) -> int:
         """How many passages it holds, deleted ones too."""
@@ -167,30 +212,17 @@ class Segment:
 
     def nearness(self, query: Vectors, rows: Rows) -> Nearness:
         """Compare a query with the windows and the sentences of rows."""
-        at, window_ends = _ranges(self.window_starts, rows)
-        of_sentence, ends = _ranges(self.sentence_starts, rows)
-        windows = self.windows[at].astype(np.float32) @ query
-        sentences = (self._sentences[of_sentence].astype(np.float32) @ query) * self._scales[of_sentence]
-        return Nearness.of(windows, window_ends, sentences.astype(np.float32), ends)
+        starts, ends = self.window_starts[rows], self.window_starts[rows + 1]
+        windows = self._windows.parts(starts, ends).astype(np.float32) @ query
+        first, last = self.sentence_starts[rows], self.sentence_starts[rows + 1]
+        sentences = (self._sentences.parts(first, last).astype(np.float32) @ query) * self._scales[positions(first, last)]
+        return Nearness.of(windows, np.cumsum(ends - starts), sentences.astype(np.float32), np.cumsum(last - first))
 
     def vectors(self, row: int) -> Pair:
         """Return the vectors of the windows and of the sentences of a row."""
         start, end = self.sentence_starts[row], self.sentence_starts[row + 1]
-        sentences = self._sentences[start:end].astype(np.float32) * self._scales[start:end, None].astype(np.float32)
+        sentences = self._sentences.mapped[start:end].astype(np.float32) * self._scales[start:end, None].astype(np.float32)
         return self.windows[self.window_starts[row] : self.window_starts[row + 1]].astype(np.float32), sentences
-
-
-def _ranges(starts: NDArray[np.int64], rows: Rows) -> tuple[Rows, Rows]:
-    """Return the positions of everything that belongs to rows, and where that of each row ends."""
-    counts = starts[rows + 1] - starts[rows]
-    ends = np.cumsum(counts)
-    at = np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts[rows] - (ends - counts), counts)
-    return at, ends
-
-
-def _entry(row: list[Any]) -> DocumentEntry:
-    key, title, crop, topic, language, start, end = row
-    return DocumentEntry(id=key, title=title, crop=tuple(crop), topic=tuple(topic), language=language, start=start, end=end)
 
 
 def write(
@@ -202,31 +234,51 @@ def write(
     are no numbers.
     """
     folder.mkdir()
-    documents: list[list[Any]] = []
+    runs: list[tuple[list[Any], int]] = []  # what is said of a document, and the first row of a run of it
     groups: dict[str, int] = {}
     group: list[int] = []
     with _Arrays(folder, dimension) as arrays, (folder / "passages.jsonl").open("wb") as lines:
         for row, (passage, key, (windows, sentences)) in enumerate(passages):
             arrays.add(key, windows, sentences)
             arrays.ends(lines.write(json.dumps(asdict(passage), ensure_ascii=False).encode() + b"\n"))
-            if documents and documents[-1][0] == passage.document_id:
-                documents[-1][-1] = row + 1
-            else:
+            if not runs or runs[-1][0][0] != passage.document_id:
                 about = [passage.document_id, passage.title, passage.crop, passage.topic, passage.language]
-                documents.append([*about, row, row + 1])
+                runs.append((about, row))
             group.append(
                 groups.setdefault(
                     json.dumps([passage.crop, passage.region, passage.language, bool(passage.twin_of)]), len(groups)
                 )
             )
         arrays.save()
-    (folder / "documents.json").write_text(json.dumps(documents, ensure_ascii=False), encoding="utf-8")
+    _write_documents(folder, runs, len(group))
     (folder / "groups.json").write_text(json.dumps([json.loads(each) for each in groups]), encoding="utf-8")
     np.save(folder / "group.npy", np.array(group, dtype=np.uint32), allow_pickle=False)
     (folder / "words").mkdir()
     (words if isinstance(words, Postings) else Postings.build(words)).save(folder / "words")
-    plan = build(mapped(folder / "windows.npy"), folder / "windows.faiss")
+    plan = build(StoredArray(folder / "windows.npy"), folder / "windows.faiss", _trials(folder))
     return {"passages": len(group), "windows": arrays.windows, "sentences": arrays.sentences, "plan": asdict(plan)}
+
+
+def _trials(folder: Path) -> Vectors:
+    """Return unit vectors of some sentences."""
+    sentences, scales = mapped(folder / "sentences.npy"), mapped(folder / "sentence_scales.npy")
+    chosen = np.random.default_rng(0).choice(len(sentences), min(TRIALS, len(sentences)), replace=False)
+    vectors: Vectors = sentences[chosen].astype(np.float32) * scales[chosen, None]
+    unit: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    return unit
+
+
+def _write_documents(folder: Path, runs: Sequence[tuple[list[Any], int]], passages: int) -> None:
+    ends = [*(start for _, start in runs[1:]), passages]
+    lines = [
+        json.dumps([*about, start, end], ensure_ascii=False).encode() + b"\n"
+        for (about, start), end in zip(runs, ends, strict=True)
+    ]
+    (folder / "documents.jsonl").write_bytes(b"".join(lines))
+    offsets = np.cumsum([0, *map(len, lines)], dtype=np.int64)
+    np.save(folder / "document_offsets.npy", offsets, allow_pickle=False)
+    keys = np.array([document_key(about[0]) for about, _ in runs], dtype=np.uint64)
+    np.save(folder / "document_keys.npy", keys, allow_pickle=False)
 
 
 class _Arrays:

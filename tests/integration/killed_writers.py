@@ -27,7 +27,7 @@ from knowledge_base.index import KnowledgeBase, load_view
 
 KILLED = 99
 STEPS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"}
-HALVES = ("documents.json", "manifest.json.new", "CURRENT.new")
+HALVES = ("vocabulary.json", "manifest.json.new", "CURRENT.new")
 
 
 def passages(version: str) -> list[Passage]:

@@ -81,7 +81,7 @@ def test_a_writer_killed_before_any_step_leaves_the_old_version_or_the_new_one(k
 def test_a_writer_killed_in_the_middle_of_a_file_leaves_the_old_version(known: builder.Known, tmp_path: Path) -> None:
     deaths = killed("halves", tmp_path / "index", known, tmp_path)
     assert [(death["step"], death["found"]) for death in deaths] == [
-        ("documents.json", "old"),
+        ("vocabulary.json", "old"),
         ("manifest.json.new", "old"),
         ("CURRENT.new", "old"),
     ]
