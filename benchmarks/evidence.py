@@ -3,8 +3,8 @@
     python benchmarks/evidence.py [--index FOLDER] [--data DATA --work FOLDER]
 
 benchmarks/questions.jsonl holds farmers' questions with the sheets that answer them, or null and why no sheet does. The rule is
-fitted on half of them ("fit"), the figures are of the other half ("test"); questions on one sheet are in one half. With `--data`
-the agxqa questions over their own index (see retrieval.py) count as answerable questions of a foreign corpus.
+fitted on half of them ("fit"), the figures are of the other half ("test"); questions on one sheet are in one half. With
+`--data` the agxqa questions over their own index (see retrieval.py) count as answerable questions of a foreign corpus.
 """
 
 from __future__ import annotations
@@ -140,8 +140,8 @@ def main() -> None:
         f"`python benchmarks/evidence.py --data DATA`, {machine()}; {there} questions that a shipped sheet answers and"
         f" {len(rows) - there} that none answers, written by us: a crop without sheet, the dose of a product, a number no sheet"
         " gives, another topic of farming, off topic. Features: best nearness in meaning, best share of the question's words,"
-        " nearness of the best sentence (with a number in it, where one is asked for), whether an amount is asked. Fitted on one"
-        f" half: {fitted}; in use: {safety.EVIDENCE_WEIGHTS}. On the other half the area under the ROC curve is {area:.3f};"
+        " nearness of the best sentence (with a number in it, where one is asked for), whether an amount is asked. Fitted on"
+        f" one half: {fitted}; in use: {safety.EVIDENCE_WEIGHTS}. On the other half the area under the ROC curve is {area:.3f};"
         " risk and coverage there:",
         risk_and_coverage(chance, halves["test"], outside),
         "Calibration on that half:",
