@@ -6,6 +6,7 @@ the code that also searches folders (index.py, postings.py), so they are the sam
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -153,12 +154,13 @@ class _Passages(StoredPassages):
         """How many there are."""
         return len(self._contents.numbers)
 
-    def line(self, row: int) -> bytes:
-        """Return a passage as JSON."""
+    def read(self, row: int) -> dict[str, Any]:
+        """Return the fields of a passage."""
         if row not in self.brought:
             number = int(self._contents.numbers[row])
             ((self.brought[row],),) = self._source.all(select(tables.passages.c.record).filter_by(number=number))
-        return self.brought[row].encode()
+        fields: dict[str, Any] = json.loads(self.brought[row])
+        return fields
 
 
 class PostgresSegment(Segment):

@@ -106,7 +106,14 @@ class StoredPassages(Sequence[Passage]):
 
     def __getitem__(self, row: Any) -> Any:
         """Return the passage of a row; raises IndexError beyond the last."""
-        return _passage(self._lines.read(row))
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        return _passage(self.read(row))
+
+    def read(self, row: int) -> dict[str, Any]:
+        """Return the fields of a passage."""
+        fields: dict[str, Any] = self._lines.read(row)
+        return fields
 
 
 class StoredDocuments(Sequence[DocumentEntry]):

@@ -59,7 +59,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chosen = [passage for passage in shipped.sheets() if passage.document_id in SHEETS]
     evil = replace(
         chosen[0],
-        id="evil",
+        id="evil#1",
         document_id="evil",
         title=f"Mildew of quinoa {PAYLOAD}",
         heading=PAYLOAD,

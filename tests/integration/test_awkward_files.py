@@ -25,7 +25,9 @@ from knowledge_base.files import shown
 from knowledge_base.languages import with_languages
 from knowledge_base.passages import cut
 from knowledge_base.reading import Limits, Reader, read_all, read_passages
+from ui import wiring
 from ui.commands import indexing
+from ui.commands.places import FolderPlace
 
 LIMITS = Limits(memory_bytes=1024**3, computing_seconds=4, waiting_seconds=20)
 SECRET = "TOP-SECRET-OF-THE-HOUSE"
@@ -361,7 +363,8 @@ def test_an_index_is_built_from_a_folder_of_them_and_the_faults_are_told_at_the_
         (folder / str(number)).mkdir(parents=True)
         write(case, folder / str(number))
     told: list[AgriError] = []
-    written = indexing.build(tmp_path / "index", [folder], told.append)
+    place = FolderPlace(folder=tmp_path / "index", embedder=wiring.embedder())
+    written = indexing.build(place, [folder], told.append)
     refused = [case for case in cases if case.refused and case.name not in ("a.jpg", "...txt")]  # those are skipped
     assert written.unreadable == len(refused) + 3  # and three broken lines among sound ones
     assert written.documents > 20  # most of them say the same
