@@ -24,7 +24,7 @@ from retrieval import HEADER, corpus_of, measure, ours, questions_of
 from agri_llm.errors import KnowledgeError
 from agri_llm.records import Passage
 from agri_llm.sentences import split
-from knowledge_base import builder, shipped
+from knowledge_base import builder, reading, shipped
 from knowledge_base.embedding import Embedder, Vectors, embedded_model_folder
 from knowledge_base.index import KnowledgeBase
 
@@ -133,7 +133,7 @@ def loss(data: Path, work: Path) -> str:
     """Score the agxqa questions over their paragraphs with every pairing of the two numerics."""
     asked = questions_of("agxqa", data)
     questions, relevant = [text for text, _ in asked], [rows for _, rows in asked]
-    passages = list(shipped.read_passages(corpus_of("agxqa", data)[:1])[0])
+    passages = list(reading.read_passages(corpus_of("agxqa", data)[:1])[0])
     embedders: dict[str, Embedder] = {"float32": Float32(), "8-bit": Embedder()}
     results: dict[str, list[float]] = {}
     for made, embedder in embedders.items():

@@ -25,7 +25,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from agri_llm.records import Hit
-from knowledge_base import builder, reranking, shipped
+from knowledge_base import builder, reading, reranking
 from knowledge_base.embedding import Embedder, embedded_model_folder
 from knowledge_base.index import MEANING_WEIGHT, SENTENCE_SHARE, KnowledgeBase
 from knowledge_base.words import words
@@ -114,7 +114,7 @@ def load(name: str, data: Path, work: Path) -> Asked:
         files += sorted(path for path in (data / "corpus").iterdir() if path.name != "soil-series.jsonl.gz")
     embedder = Embedder()
     if not (work / name / "CURRENT").exists():
-        passages, unreadable = shipped.read_passages(files)
+        passages, unreadable = reading.read_passages(files)
         for error in unreadable:
             print(error)
         builder.build(work / name, passages, embedder, progress=lambda done, total: print(f"\r{done}/{total}", end=""))

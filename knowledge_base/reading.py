@@ -74,8 +74,7 @@ def read_passages(paths: Iterable[Path]) -> tuple[list[Passage], list[DocumentUn
             if isinstance(part, DocumentUnreadable):
                 faults.append(part)
                 continue
-            crops = [(glossary.crops(name) or (name.lower(),))[0] for name in part.crop]
-            yield replace(part, crop=tuple(dict.fromkeys(crops)))
+            yield replace(part, crop=glossary.crop_ids(part.crop))
 
     return cut_all(documents()), faults
 

@@ -106,7 +106,7 @@ class Reranker:
             raise ModelMissing(
                 f"The reranker {self.name!r} cannot be loaded ({str(error).splitlines()[0]})",
                 "without it passages keep the order of the first search",
-                "check AGRI_RERANKER, or leave it empty for none",
+                "give the name or path of a CrossEncoder whose weights are safetensors",
             ) from error
         model.activation_fn = torch.nn.Sigmoid() if model.num_labels == 1 else torch.nn.Softmax(dim=-1)
         return model

@@ -19,25 +19,12 @@ from knowledge_base.builder import Known, Progress
 from knowledge_base.documents import read_all
 from knowledge_base.embedding import Embedder
 from knowledge_base.index import load_view, stored_passages
-from knowledge_base.passages import cut, cut_all
+from knowledge_base.passages import cut
 from knowledge_base.segments import Pair
 from knowledge_base.terms import Glossary
 
 CORPUS = Path(__file__).parent / "corpus"
 VECTORS = CORPUS / "vectors.safetensors"
-
-
-def read_passages(paths: Iterable[Path]) -> tuple[list[Passage], list[DocumentUnreadable]]:
-    """Read and cut documents; crops get their glossary ids. Returns the passages and one error per unreadable file."""
-    unreadable: list[DocumentUnreadable] = []
-    documents = []
-    for document in read_all(paths):
-        if isinstance(document, DocumentUnreadable):
-            unreadable.append(document)
-        else:
-            documents.append(document)
-    glossary = Glossary.load()
-    return [_with_known_crops(passage, glossary) for passage in cut_all(documents)], unreadable
 
 
 def sheets() -> list[Passage]:
@@ -48,7 +35,7 @@ def sheets() -> list[Passage]:
             raise document
         documents.append(document)
     glossary = Glossary.load()
-    return [_with_known_crops(passage, glossary) for document in documents for passage in cut(document)]
+    return [replace(passage, crop=glossary.crop_ids(passage.crop)) for document in documents for passage in cut(document)]
 
 
 def _folders() -> list[Path]:
@@ -189,8 +176,3 @@ def write_shipped_vectors(embedder: Embedder, progress: Progress | None = None) 
     save_file({"vectors": matrix}, str(VECTORS), metadata={"agri": json.dumps(about)})
     VECTORS.chmod(0o644)  # the library lets nobody else read it
     return len(passages)
-
-
-def _with_known_crops(passage: Passage, glossary: Glossary) -> Passage:
-    crops = [(glossary.crops(name) or (name.lower(),))[0] for name in passage.crop]
-    return replace(passage, crop=tuple(dict.fromkeys(crops)))

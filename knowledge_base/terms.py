@@ -123,6 +123,10 @@ class Glossary:
         )
         return tuple(dict.fromkeys(one.term.id for one in crops or inside))
 
+    def crop_ids(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the id of each crop that a document names, or the name itself where it is in no entry."""
+        return tuple(dict.fromkeys((self.crops(name) or (name.lower(),))[0] for name in names))
+
     def name(self, term_id: str, language: str) -> str:
         """Return the preferred name of a term in a language, else the English one, else the id as it came."""
         term = self.terms.get(term_id)
