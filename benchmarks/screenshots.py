@@ -59,6 +59,7 @@ def _take(browser: Browser, url: str) -> None:
     page.goto(url)
     for question in (*EARLIER, QUESTION):
         page.get_by_role("button", name="New chat").click()
+        expect(page.locator(".agri-question")).to_have_count(0, timeout=60_000)
         _ask(page, question)
     page.locator(".agri-source summary").first.click()
     page.get_by_test_id("stMain").evaluate("part => part.scrollTo(0, 0)")
