@@ -16,7 +16,7 @@ from agri_llm.phrases import phrase
 from agri_llm.questions import Glossary, Understood
 from agri_llm.records import Answer, Citation, Diagnosis, Hit, Kind, Passage, Question, Sentence, Step
 
-HITS = 24  # so that every section of the best sheet is among them
+HITS = 60  # so that every section of the best sheet is among them, beside the like sections of other sheets
 READ_HITS = 12  # as many are put before a language model, and kept with the answer beside those cited
 NAMED = frozenset({"disease", "pest", "nutrient", "input"})  # beside crops: what a sentence may not exchange
 Event = Step | Sentence | Answer
