@@ -31,6 +31,10 @@ class Settings(BaseSettings):
         None, ge=0, le=1, description="share of meaning against words; the measured one when unset"
     )
 
+    reranker: str = Field(
+        "", description="second look at the passages found: none, `context` (the embedder), or a cross-encoder by name or path"
+    )
+
     writer: Literal["composer", "local", "endpoint"] = Field("composer", description="who writes the answers")
     model: str = Field("", description="transformers model (local) or the model's name on the server (endpoint)")
     adapter: str | None = Field(None, description="PEFT adapter folder (local)")

@@ -26,7 +26,7 @@ from scipy.sparse.csgraph import connected_components
 
 from agri_llm.records import Hit
 from knowledge_base import builder, reading, reranking
-from knowledge_base.embedding import Embedder, embedded_model_folder
+from knowledge_base.embedding import Embedder
 from knowledge_base.index import MEANING_WEIGHT, SENTENCE_SHARE, KnowledgeBase
 from knowledge_base.words import words
 
@@ -209,22 +209,8 @@ def fitted_shares(sets: list[Asked], training: dict[str, NDArray[np.bool_]]) -> 
 
 def look_again(sets: list[Asked]) -> None:
     """Search each set and compute what the second stage looks at."""
-    from sentence_transformers import SentenceTransformer
-
-    model = SentenceTransformer(str(embedded_model_folder()), model_kwargs={"use_safetensors": True})
-    known: dict[str, reranking.Pieces] = {}
-
-    def tokens(texts: Sequence[str]) -> list[reranking.Pieces]:
-        missing = sorted({text for text in texts if text not in known}, key=len)
-        vectors = model.encode(missing, output_value="token_embeddings", batch_size=8, show_progress_bar=False)
-        for text, each in zip(missing, vectors, strict=True):
-            numbers = model.tokenizer(text, truncation=True, max_length=len(each))["input_ids"]
-            unit = each.numpy() / np.linalg.norm(each.numpy(), axis=1, keepdims=True)
-            known[text] = (np.array(numbers[1:-1], dtype=np.int64), unit[1:-1].astype(np.float16))
-        return [(known[text][0], known[text][1].astype(np.float32)) for text in texts]
-
-    context = reranking.InContext(tokens)
     for asked in sets:
+        context = reranking.InContext(asked.base.embedder.tokens)
         asked.hits = asked.base.search_all(asked.questions, reranking.RERANKED)
         for question, hits in zip(asked.questions, asked.hits, strict=True):
             near = context.nearness(question, [hit.passage.text for hit in hits])
@@ -311,8 +297,8 @@ def main() -> None:
         " The other settings of ours were chosen on these same questions. In brackets 95 % bootstrap intervals over groups.\n\n"
         f"The second stage (`knowledge_base.reranking.InContext`) orders the first {reranking.RERANKED} passages anew by words,"
         f" meaning and context; shares fitted to all questions {', '.join(f'{share:.2f}' for share in shares)},"
-        f" in use {', '.join(f'{share:.2f}' for share in reranking.SHARES)}. It is not part of the search yet: it costs about"
-        " 0.4 s of processor time a question, twenty times the search itself."
+        f" in use {', '.join(f'{share:.2f}' for share in reranking.SHARES)}. `AGRI_RERANKER=context` turns it on; it is off by"
+        " itself, for passages that were not seen lately it costs 15 ms of processor time each, ten times the search itself."
     )
     publish("retrieval", "Finding the passage", "\n\n".join([about, *texts, weight_curve(sets)]))
 

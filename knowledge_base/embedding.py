@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agri_llm.errors import ModelMissing
 from knowledge_base.network import Network, Vectors, is_supported
@@ -181,6 +182,18 @@ class Embedder:
             if progress:
                 progress(int((rows < start + CHUNK).sum()), len(texts))
         return vectors[rows]
+
+    def tokens(self, texts: Sequence[str]) -> list[tuple[NDArray[np.int64], Vectors]]:
+        """Return the tokens of each text, their numbers and unit vectors, without those that frame it; a long text is cut."""
+        numbers = self._numbers(texts)
+        if self._network:
+            vectors = self._network.tokens(numbers)
+        else:
+            with self._lock:
+                found = self._model.encode(list(texts), output_value="token_embeddings", show_progress_bar=False)
+            vectors = [each.detach().cpu().float().numpy() for each in found]
+            vectors = [each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in vectors]
+        return [(np.array(row[1:-1], dtype=np.int64), each[1:-1]) for row, each in zip(numbers, vectors, strict=True)]
 
     def _vectors(self, texts: Sequence[str], *, query: bool) -> Vectors:
         if self._network:

@@ -7,6 +7,7 @@ import heapq
 import json
 import threading
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -32,6 +33,7 @@ SENTENCE_SHARE = 0.4
 # which meet passages in their language. Measured on Chinese questions; 0.2 to 0.4 are alike (docs/benchmarks.md).
 TRANSLATED_WEIGHT = 0.3
 CANDIDATES = 100  # of each half and segment, before fusion
+BESIDE = ThreadPoolExecutor(thread_name_prefix="nearest")  # looks for meanings while the caller's thread looks for words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,11 +215,20 @@ class KnowledgeBase:
         said = [in_english or query for query, in_english in zip(queries, english or [""] * len(queries), strict=True)]
         asked = self._asked(view, queries, said, language, max(CANDIDATES, 2 * k))
         vectors = np.stack([each.vector for each in asked])
-        near = {number: view.segments[number].nearest_rows(vectors, asked[0].wanted, allowed[number]) for number in searched}
+        near = {
+            number: BESIDE.submit(view.segments[number].nearest_rows, vectors, asked[0].wanted, allowed[number])
+            for number in searched
+        }
+        having = {
+            number: [view.words.best(number, each.terms, each.wanted, allowed[number])[0] for each in asked]
+            for number in searched
+        }
+        rows = {
+            number: [np.union1d(*both) for both in zip(near[number].result(), having[number], strict=True)]
+            for number in searched
+        }
         return [
-            _best([self._scored(view, number, each, near[number][at], allowed[number]) for number in searched], k)
-            if query.strip()
-            else []
+            _best([self._scored(view, number, each, rows[number][at]) for number in searched], k) if query.strip() else []
             for at, (query, each) in enumerate(zip(queries, asked, strict=True))
         ]
 
@@ -237,10 +248,9 @@ class KnowledgeBase:
             for query, text, vector in zip(queries, said, vectors, strict=True)
         ]
 
-    def _scored(self, view: View, number: int, asked: _Asked, near: Rows, allowed: Mask | None) -> Iterator[_Candidate]:
+    def _scored(self, view: View, number: int, asked: _Asked, rows: Rows) -> Iterator[_Candidate]:
         """Yield the candidates of a segment, both halves of their scores fused."""
         segment = view.segments[number]
-        rows = np.union1d(near, view.words.best(number, asked.terms, asked.wanted, allowed)[0])
         by_words = view.words.at(number, asked.terms, rows)
         nearness = segment.nearness(asked.vector, rows)
         meanings = (1 - SENTENCE_SHARE) * nearness.window + SENTENCE_SHARE * nearness.sentence

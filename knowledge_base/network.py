@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,20 +63,36 @@ class Network:
     def vectors(self, sequences: Sequence[Sequence[int]]) -> Vectors:
         """Return unit vectors of token sequences with their framing tokens, (sequences, dimensions), in the order given."""
         out = np.empty((len(sequences), self.dimension), dtype=np.float32)
+        self._run(sequences, lambda request, rows: out.__setitem__(rows, request.get_output_tensor(0).data))
+        return out
+
+    def tokens(self, sequences: Sequence[Sequence[int]]) -> list[Vectors]:
+        """Return the unit vectors of every token of token sequences, (tokens, dimensions) each, in the order given."""
+        out: list[Vectors] = [np.empty((0, self.dimension), dtype=np.float32)] * len(sequences)
+
+        def keep(request: Any, rows: list[int]) -> None:
+            data = request.get_output_tensor(1).data  # (rows, tokens, dimensions)
+            for at, row in enumerate(rows):
+                out[row] = data[at, : len(sequences[row])].copy()
+
+        self._run(sequences, keep)
+        return out
+
+    def _run(self, sequences: Sequence[Sequence[int]], keep: Callable[[Any, list[int]], None]) -> None:
+        """Compute in batches; `keep` takes what came out of each."""
         plan = list(batches([len(sequence) for sequence in sequences]))
         if len(plan) == 1:
             request = self._compiled.create_infer_request()
             request.infer(_padded(sequences, plan[0]))
-            out[plan[0]] = request.get_output_tensor(0).data
+            keep(request, plan[0])
         elif plan:
             queue = self._openvino.AsyncInferQueue(self._compiled, min(self._streams, len(plan)))
-            queue.set_callback(lambda request, rows: out.__setitem__(rows, request.get_output_tensor(0).data))
+            queue.set_callback(keep)
             try:
                 for rows in plan:
                     queue.start_async(_padded(sequences, rows), rows)
             finally:  # an interruption leaves no work running behind the caller's back
                 queue.wait_all()
-        return out
 
 
 def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -130,7 +146,8 @@ class _Graph:
         self.width, self.epsilon = int(config["hidden_size"]), float(config["layer_norm_eps"])
 
     def model(self) -> Any:
-        """The whole network: token numbers and which count, both (texts, tokens), to unit vectors, (texts, width)."""
+        """The whole network: token numbers and which count, both (texts, tokens), to unit
+        vectors of the texts, (texts, width), and of their tokens, (texts, tokens, width)."""
         op = self.op
         numbers, counted = op.parameter([-1, -1], np.int32), op.parameter([-1, -1], np.float32)
         hidden = op.unsqueeze(op.multiply(op.subtract(counted, self.number(1.0)), self.number(1e9)), self.integers([1, 2]))
@@ -144,7 +161,8 @@ class _Graph:
         # The mean over the tokens that count; a sum will do, for the length becomes 1.
         total = op.reduce_sum(op.multiply(x, op.unsqueeze(counted, self.integers([2]))), self.integers([1]))
         vectors = op.normalize_l2(total, self.integers([1]), 1e-12, "max")
-        return sys.modules["openvino"].Model([vectors], [numbers, counted], "embedder")
+        each = op.normalize_l2(x, self.integers([2]), 1e-12, "max")
+        return sys.modules["openvino"].Model([vectors, each], [numbers, counted], "embedder")
 
     def embeddings(self, numbers: Any) -> Any:
         """What each token means by itself and by its place."""

@@ -174,8 +174,7 @@ def index_compact(index: IndexFolder = None) -> None:
 
     with quiet.results() as out:
         _open(index)
-        places.place().compact()
-        _say(f"Compacted {places.place().name}.", out)
+        _say(places.place().compact(), out)
 
 
 @index_app.command("list")

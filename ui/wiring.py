@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from knowledge_base.builder import Progress
     from knowledge_base.embedding import Embedder
     from knowledge_base.index import KnowledgeBase
+    from knowledge_base.reranking import SecondLook
 
 
 @cache
@@ -52,8 +53,19 @@ def store() -> Store:
 
 
 @cache
-def knowledge_base() -> KnowledgeBase:
-    """The index in use; raises IndexMissing or IndexMismatch."""
+def knowledge_base() -> KnowledgeBase | SecondLook:
+    """The index in use, behind a second stage where the settings name one; raises IndexMissing or IndexMismatch."""
+    from knowledge_base.reranking import CrossEncoder, InContext, SecondLook
+
+    base, chosen = _index(), settings().reranker
+    if not chosen:
+        return base
+    if chosen == "context":
+        return SecondLook(base, InContext(embedder().tokens, reads_every_language=not embedder().english_only))
+    return SecondLook(base, CrossEncoder(chosen))
+
+
+def _index() -> KnowledgeBase:
     if settings().index_address:
         from knowledge_base.postgres import PostgresKnowledgeBase
 

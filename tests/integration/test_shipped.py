@@ -14,8 +14,11 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from agri_llm.assistant import Assistant
 from agri_llm.errors import DocumentUnreadable, IndexMismatch, KnowledgeError
-from agri_llm.records import Passage
+from agri_llm.language.composer import Composer
+from agri_llm.questions import understand
+from agri_llm.records import Passage, Question
 from agri_llm.sentences import split
 from knowledge_base import builder, shipped
 from knowledge_base.builder import Progress
@@ -23,6 +26,9 @@ from knowledge_base.duplicates import without_duplicates
 from knowledge_base.embedding import Embedder, Vectors, embedded_model_folder
 from knowledge_base.folder import current_version, only_writer
 from knowledge_base.index import KnowledgeBase, load_view
+from knowledge_base.terms import Glossary
+
+QUESTIONS = Path(__file__).parents[2] / "benchmarks" / "questions.jsonl"
 
 
 def passage(document: str, text: str) -> Passage:
@@ -327,3 +333,17 @@ def test_a_damaged_sheet_stops_the_build_with_its_name(
     with pytest.raises(DocumentUnreadable, match=r"empty\.md"):
         shipped.ensure(index, embedder)
     assert not index.exists()
+
+
+def test_who_asks_what_to_do_about_a_problem_is_told_steps(embedder: Embedder, tmp_path: Path) -> None:
+    shipped.ensure(tmp_path, embedder)
+    glossary = Glossary.load()
+    assistant = Assistant(search=KnowledgeBase(tmp_path, embedder).search, model=Composer(), glossary=glossary)
+    problems = {each.document_id for each in shipped.sheets() if each.heading.startswith("What to do now")}
+    rows = [json.loads(line) for line in QUESTIONS.read_text(encoding="utf-8").splitlines()]
+    asked = [Question(text=row["question"]) for row in rows if row["document_id"] in problems]
+    acting = [question for question in asked if understand(question, glossary).intent == "act"]
+    answers = [answer for answer in map(assistant.answer, acting) if answer.kind == "advice"]
+    without = [answer.question.text for answer in answers if "\n- " not in f"\n{answer.text}" and "label" not in answer.text]
+    assert len(answers) >= 75
+    assert len(without) <= 0.03 * len(answers), without

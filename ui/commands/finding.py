@@ -13,6 +13,7 @@ from ui.commands.batches import Line, whole
 if TYPE_CHECKING:
     from agri_llm.records import Hit
     from knowledge_base.index import KnowledgeBase
+    from knowledge_base.reranking import SecondLook
 
 TOGETHER = 64  # questions embedded at once
 
@@ -27,7 +28,7 @@ class Wanted:
     language: str | None = None
 
 
-def search(base: KnowledgeBase, queries: list[str], wanted: Wanted) -> list[list[Hit]]:
+def search(base: KnowledgeBase | SecondLook, queries: list[str], wanted: Wanted) -> list[list[Hit]]:
     """Return the hits of each query; a crop may be given by any of its names.
 
     A query in another language than English (the one stated, or Chinese by its characters) is searched among the passages in
@@ -59,7 +60,7 @@ def search(base: KnowledgeBase, queries: list[str], wanted: Wanted) -> list[list
 
 
 def search_batch(
-    base: KnowledgeBase, lines: Iterable[Line | BadInput], wanted: Wanted
+    base: KnowledgeBase | SecondLook, lines: Iterable[Line | BadInput], wanted: Wanted
 ) -> Iterator[tuple[Line, list[Hit]] | BadInput]:
     """Yield each line with its hits, in order; what is wrong with a line comes in its place."""
     remaining = iter(lines)

@@ -52,11 +52,12 @@ class FolderPlace:
 
         return builder.remove(self.folder, document_ids, self.embedder)
 
-    def compact(self) -> None:
-        """Drop what was removed."""
+    def compact(self) -> str:
+        """Drop what was removed, and say so."""
         from knowledge_base import builder
 
         builder.compact(self.folder, self.embedder)
+        return f"Compacted {self.name}."
 
     def view(self) -> View:
         """What is in it."""
@@ -117,8 +118,9 @@ class DatabasePlace:
 
         return postgres_builder.remove(self.url, document_ids, self.embedder)
 
-    def compact(self) -> None:
-        """Nothing to do: what was removed is gone, and lists of words are written anew where much of them is."""
+    def compact(self) -> str:
+        """Say that there is nothing to do: what was removed is gone."""
+        return f"{self.name} needs no compacting: the database drops what was removed by itself."
 
     def view(self) -> View:
         """What is in it."""
