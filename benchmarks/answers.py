@@ -17,8 +17,8 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from question_sets import load
 from report import machine, publish, table
-from retrieval import open_base
 
 from agri_llm.assistant import Assistant
 from agri_llm.language.composer import Composer
@@ -62,7 +62,7 @@ def main() -> None:
     lines = (options.data / "retrieval/agxqa/questions.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     gold = [row["answers"] for row in rows]
-    base = open_base("agxqa", options.data, options.work)
+    base = load("agxqa", options.data, options.work).base
     assistant = Assistant(search=base.search, model=Composer(), glossary=Glossary.load())
     answers = [assistant.answer(Question(text=row["question"])) for row in rows]
     tops = [hits[0] for hits in base.search_all([row["question"] for row in rows], 1)]

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from question_sets import HEADER, Asked, files_of, questions_of
 from report import machine, publish, table
-from retrieval import HEADER, corpus_of, measure, ours, questions_of
 
 from agri_llm.errors import KnowledgeError
 from agri_llm.records import Passage
@@ -117,30 +117,38 @@ def _timed(encode: Encode, rows: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def meanings(
-    asks: Embedder, made: Embedder, questions: list[str], passages: list[Passage]
-) -> list[list[tuple[Passage, float]]]:
-    """Return the best passages by the nearest of their windows alone."""
+def meanings(asks: Embedder, made: Embedder, questions: list[str], passages: list[Passage]) -> list[list[str]]:
+    """Return the documents of the best passages by the nearest of their windows alone."""
     windows = [made.windows(passage.text, passage.title) for passage in passages]
     vectors = made.pieces([window for group in windows for window in group])
     starts = np.cumsum([0] + [len(group) for group in windows[:-1]])
     scores = np.maximum.reduceat(asks.questions(questions) @ vectors.T, starts, axis=1)  # (questions, passages)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :30]
-    return [[(passages[at], float(row[at])) for at in best] for row, best in zip(scores, order, strict=True)]
+    return [[passages[at].document_id for at in best] for best in np.argsort(-scores, axis=1, kind="stable")[:, :30]]
+
+
+def fused(asked: Asked) -> list[float]:
+    """Return the measures of the whole search."""
+    found = asked.base.search_all(asked.questions, 30)
+    return means(asked, [[hit.passage.document_id for hit in hits] for hits in found])
+
+
+def means(asked: Asked, found: list[list[str]]) -> list[float]:
+    """Return the mean of each measure."""
+    return [float(value) for value in asked.values(found).mean(axis=0)]
 
 
 def loss(data: Path, work: Path) -> str:
     """Score the agxqa questions over their paragraphs with every pairing of the two numerics."""
-    asked = questions_of("agxqa", data)
-    questions, relevant = [text for text, _ in asked], [rows for _, rows in asked]
-    passages = list(reading.read_passages(corpus_of("agxqa", data)[:1])[0])
+    questions, relevant = questions_of("agxqa", data)
+    passages = list(reading.read_passages(files_of("agxqa", data)[:1])[0])
     embedders: dict[str, Embedder] = {"float32": Float32(), "8-bit": Embedder()}
     results: dict[str, list[float]] = {}
     for made, embedder in embedders.items():
         builder.build(work / made, passages, embedder)
         for asks, other in embedders.items():
-            dense = measure(meanings(other, embedder, questions, passages), relevant)
-            results[f"{asks} | {made}"] = dense + measure(ours(KnowledgeBase(work / made, other), questions), relevant)
+            asked = Asked("agxqa", KnowledgeBase(work / made, other), questions, relevant)
+            dense = means(asked, meanings(other, embedder, questions, passages))
+            results[f"{asks} | {made}"] = dense + fused(asked)
     first = next(iter(results.values()))
     header = ["questions", "passages", *(f"{part} {name}" for part in ("dense", "fused") for name in HEADER[1:])]
     rows: list[list[object]] = [
@@ -152,19 +160,18 @@ def loss(data: Path, work: Path) -> str:
 
 def haystack(name: str, data: Path, work: Path) -> list[list[object]]:
     """Score 8-bit and float32 questions over the whole index that benchmarks/retrieval.py left in `work`; and time a batch."""
-    asked = questions_of(name, data)
-    questions, relevant = [text for text, _ in asked], [rows for _, rows in asked]
+    questions, relevant = questions_of(name, data)
     rows: list[list[object]] = []
     for asks, embedder in (("float32", Float32()), ("8-bit", Embedder())):
         try:
             base = KnowledgeBase(work / name, embedder)
         except KnowledgeError:
             return [[name, asks, *["not measured"] * 5]]
-        fused = measure(ours(base, questions), relevant)
+        found = fused(Asked(name, base, questions, relevant))
         thousand = (questions * 10)[:1000]
         start = time.perf_counter()
         base.search_all(thousand)
-        rows.append([name, asks, *fused, f"{len(thousand) / (time.perf_counter() - start):.0f}"])
+        rows.append([name, asks, *found, f"{len(thousand) / (time.perf_counter() - start):.0f}"])
     return rows
 
 

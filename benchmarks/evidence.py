@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from languages import rows_of
 from numpy.typing import NDArray
+from question_sets import load
 from report import machine, publish, table
-from retrieval import open_base, questions_of
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -125,8 +125,8 @@ def main() -> None:
         values = {half: features(base, glossary, [row["question"] for row in held]) for half, held in halves.items()}
         foreign = np.zeros((0, len(NAMES)))
         if options.data:
-            foreign_base = open_base("agxqa", options.data, options.work)
-            foreign = features(foreign_base, glossary, [text for text, _ in questions_of("agxqa", options.data)])
+            agxqa = load("agxqa", options.data, options.work)
+            foreign = features(agxqa.base, glossary, agxqa.questions)
         fitted, model = fit(values["fit"], flags["fit"], foreign[::2])
         chance = model.predict_proba(values["test"])[:, 1]
         outside = model.predict_proba(foreign[1::2])[:, 1] if len(foreign) else np.zeros(0)

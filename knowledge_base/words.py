@@ -86,6 +86,10 @@ def words(text: str, language: str = "en") -> list[str]:
         if match["run"]:
             found.extend(_of_run(whole))
             continue
+        if whole.isalnum():  # one part, as nearly all words are
+            if whole not in stop_words:
+                found.append(_stem(whole, language))
+            continue
         parts = _PART.findall(whole)
         if len(parts) > 1:
             found.append(_without_accents(whole.replace("’", "'")))

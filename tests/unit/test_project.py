@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
@@ -166,3 +167,12 @@ def test_every_command_has_help_and_stands_in_the_readme() -> None:
         name = command.name or command.callback.__name__
         assert command.callback.__doc__, f"{group} {name} has no help"
         assert f"{group} {name}" in readme, f"{group} {name} does not stand in the README"
+
+
+def test_every_benchmark_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They import from one another, and nothing else would notice that a name is gone."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    scripts = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py"))
+    assert len(scripts) > 8
+    for name in scripts:
+        importlib.import_module(name)
