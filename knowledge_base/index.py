@@ -8,9 +8,9 @@ import json
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +32,8 @@ SENTENCE_SHARE = 0.4
 # Share of meaning where it compares what the glossary could say of a question in English: poorer than the question's own words,
 # which meet passages in their language. Measured on Chinese questions; 0.2 to 0.4 are alike (docs/benchmarks.md).
 TRANSLATED_WEIGHT = 0.3
+# Scores that differ by less say nothing: half precision and signed bytes move a cosine by up to 0.003 (segments.py).
+ALIKE = 0.002
 CANDIDATES = 100  # of each half and segment, before fusion
 BESIDE = ThreadPoolExecutor(thread_name_prefix="nearest")  # looks for meanings while the caller's thread looks for words
 
@@ -286,9 +288,19 @@ class _Candidate(NamedTuple):
 
 
 def _best(segments: Sequence[Iterator[_Candidate]], k: int) -> list[Hit]:
-    """Take the best of all segments, each sorted; equal scores in row order."""
+    """Take the best of all segments, each sorted; equal scores in row order, of alike ones the newest first."""
     merged = heapq.merge(*segments, key=lambda candidate: (-candidate.score, candidate.number, candidate.row))
-    return [candidate.hit() for candidate in islice(merged, k)]
+    return newest_first([candidate.hit() for candidate in islice(merged, k)])
+
+
+def newest_first(hits: Sequence[Hit]) -> list[Hit]:
+    """Put the newer of passages whose scores are alike first, those without a date last; the scores stay with the places."""
+    ordered: list[Hit] = []
+    while len(ordered) < len(hits):
+        best = hits[len(ordered)].score
+        alike = list(takewhile(lambda hit: best - hit.score < ALIKE, hits[len(ordered) :]))  # noqa: B023 - used at once
+        ordered += sorted(alike, key=lambda hit: hit.passage.published or "", reverse=True)
+    return [replace(hit, score=place.score) for hit, place in zip(ordered, hits, strict=True)]
 
 
 def load_view(folder: Path, embedder: Embedder, before: View | None = None) -> View:

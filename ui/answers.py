@@ -7,10 +7,10 @@ from html import escape
 
 from agri_llm import safety
 from agri_llm.assistant import partial_answer
-from agri_llm.questions import language_note
 from agri_llm.records import Answer, Question, Sentence
 from ui import citations
 from ui.markup import answer_html
+from ui.notes import about
 from ui.words import word
 
 
@@ -21,7 +21,7 @@ def finished_html(answer: Answer) -> str:
     notes += _text(answer)
     if not answer.complete:
         notes += _line("note", word("stopped" if answer.text else "stopped_early"))
-    if note := language_note(answer):
+    for note in about(answer):
         notes += _line("note", note)
     return f'<div class="agri-answer agri-{kind}">{notes}{citations.sources_html(answer)}</div>'
 

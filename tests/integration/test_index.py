@@ -485,3 +485,16 @@ def test_a_big_file_that_was_damaged_is_noticed_beside_the_first_searches(
         base.search("rust")
     builder.build(tmp_path, PASSAGES[:4], embedder)
     assert base.search("rust")  # a new version is a new start
+
+
+def test_of_passages_that_are_alike_the_newer_comes_first_and_none_overtakes_a_better_one(
+    embedder: Embedder, tmp_path: Path
+) -> None:
+    text = "Sow sorghum when fifty millimetres of rain have fallen."
+    dates = {"old": "1998", "undated": None, "new": "2024-05-01", "newer": "2025"}
+    alike = [passage(name, text, title="Sorghum", published=date) for name, date in dates.items()]
+    better = passage("better", "When to sow sorghum? After fifty millimetres of rain.", title="Sorghum", published="1970")
+    builder.build(tmp_path, [*alike, better], embedder)
+    hits = KnowledgeBase(tmp_path, embedder).search("when to sow sorghum after fifty millimetres of rain")
+    assert [hit.passage.document_id for hit in hits] == ["better", "newer", "new", "old", "undated"]
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)

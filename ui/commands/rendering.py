@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
-from agri_llm.questions import language_note
+from ui.notes import about
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,8 @@ def counted(number: int, noun: str) -> str:
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
-    """Return the answer as `agri ask --json` prints it; `note` says when the quotes are in another language."""
-    return {**answer.to_json(), "note": language_note(answer)}
+    """Return the answer as `agri ask --json` prints it; `note` says what to know of its sources (language, region)."""
+    return {**answer.to_json(), "note": " ".join(about(answer))}
 
 
 def answer_text(answer: Answer) -> str:
@@ -39,8 +39,8 @@ def answer_text(answer: Answer) -> str:
     cited: dict[str, list[Citation]] = {}
     for citation in answer.citations:
         cited.setdefault(citation.passage.document_id, []).append(citation)
-    note = [language_note(answer), ""] if language_note(answer) else []
-    return "\n".join([*note, answer.text, "", "Sources", *map(_source, cited.values())])
+    notes = about(answer)
+    return "\n".join([*notes, *([""] if notes else []), answer.text, "", "Sources", *map(_source, cited.values())])
 
 
 def hits_json(hits: Sequence[Hit]) -> list[dict[str, Any]]:
