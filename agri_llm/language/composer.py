@@ -23,7 +23,7 @@ ENOUGH_WORDS = 40  # after these, weak sentences are left out
 FULL_WORDS = 50  # after these, nothing is added
 MOST_WORDS = 95  # never exceeded by an added sentence
 WEAK = 0.6  # share of the best sentence's score below which a sentence is weak
-RIVAL = 0.7  # a second passage and sentence this near the first add that sentence
+RIVAL = 0.65  # a second passage and sentence this near the first add that sentence
 FIRST_PASSAGES = 4  # among these the best one is chosen again,
 SENTENCE_FIT = 0.5  # with this weight of its best sentence beside its score
 
