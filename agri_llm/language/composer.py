@@ -67,6 +67,7 @@ _ROLES = {
     "常见错误": "prevention",
     "何时请教专家": "expert",
 }
+_OVERVIEWS = ("weeds, pests and diseases", "病虫草害管理")
 # For each intent: which roles, with how many sentences of each, the most needed first.
 _PLANS: dict[Intent, tuple[tuple[tuple[str, ...], int], ...]] = {
     "identify": ((("sign",), 1), (("what",), 1), (("sign",), 1), (("cultural",), 1), (("when", "why"), 1)),
@@ -110,7 +111,7 @@ class Composer:
         if not any(one.hit < FIRST_PASSAGES for one in candidates):
             return
         plan = _PLANS.get(brief.intent)
-        document = _best_document(brief.hits)
+        document = _best_document(brief.hits, brief.intent)
         best = max(candidates, key=lambda candidate: candidate.score)
         own = [one for one in candidates if brief.hits[one.hit].passage.document_id == document]
         if plan and (best.role or (own and _fits_plan(own, plan))):
@@ -164,11 +165,18 @@ def _is_heading(text: str, start: int) -> bool:
     return text[text.rfind("\n", 0, start) + 1 : start].lstrip().startswith("#")
 
 
-def _best_document(hits: Sequence[Hit]) -> str:
-    """The document whose two best passages fit best together; a sheet that only mentions a look-alike has just one."""
+def _best_document(hits: Sequence[Hit], intent: Intent) -> str:
+    """The document whose two best passages fit best together; a sheet that only mentions a look-alike has just one.
+
+    The overview of problems in a growing guide counts for nothing where one of them is asked about: each has a sheet.
+    """
+    about_problem = intent in ("act", "identify")
     scores: dict[str, list[float]] = {}
     for hit in hits:
-        scores.setdefault(hit.passage.document_id, []).append(hit.score)
+        if not (about_problem and hit.passage.heading.lower() in _OVERVIEWS):
+            scores.setdefault(hit.passage.document_id, []).append(hit.score)
+    if not scores:
+        return hits[0].passage.document_id
     return max(scores, key=lambda document: sum(sorted(scores[document])[-2:]))
 
 
