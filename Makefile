@@ -105,6 +105,8 @@ bench: $(STAMP) ## run all benchmarks (DATA=folder with the collections)
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/embedding.py --data "$(DATA)"
 	$(BIN)/python benchmarks/scale.py --data "$(DATA)"
+	$(BIN)/python benchmarks/photo_quality.py --data "$(DATA)"
+	$(BIN)/python benchmarks/leaf_area.py --data "$(DATA)"
 
 screenshots: $(STAMP) ## take the pictures in docs/screenshots from the running page
 	$(BIN)/python benchmarks/screenshots.py

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import regex
 
-from agri_llm import prompts, questions, safety, sentences
+from agri_llm import photo_questions, prompts, questions, safety, sentences
 from agri_llm.language.brief import Brief, LanguageModel
 from agri_llm.phrases import phrase
 from agri_llm.questions import Glossary, Understood
@@ -41,13 +41,15 @@ class Assistant:
     """Answers questions from passages; safe to share between threads when its parts are.
 
     `index_hash` names the version of the passages in use. `expert` is whom to ask, in the operator's words.
+    `diagnose` says what the photos of a question show, `name_of` what its label is called in a language.
     """
 
     search: Search
     model: LanguageModel
     glossary: Glossary
     index_hash: Callable[[], str] = lambda: ""
-    diagnose: Callable[[bytes], Diagnosis] | None = None
+    diagnose: Callable[[Question], Diagnosis] | None = None
+    name_of: Callable[[str, str], str] = lambda label, _: label.replace("_", " ")
     expert: str = ""
     examples: bool = False
     step_by_step: bool = False
@@ -68,21 +70,28 @@ class Assistant:
         """
         clock = _Clock()
         problem = safety.input_problem(question.text)
-        if problem:
+        if problem and not (problem == "empty" and question.photos):
             yield self._problem(question, problem, clock)
             return
-        understood = questions.understand(question, self.glossary)
-        diagnosis = None
-        if question.photo and self.diagnose:
+        diagnosis, asked = None, question
+        if question.photos and self.diagnose:
             yield Step(name="photo")
-            diagnosis = self.diagnose(question.photo)
+            diagnosis = self.diagnose(question)
             clock.lap("photo")
+            language = questions.language_of(question.text, question.language)
+            asked = photo_questions.in_words(question, diagnosis, self.name_of(diagnosis.label, language))
+        understood = photo_questions.careful(questions.understand(asked, self.glossary), diagnosis)
+        useless = photo_questions.problem(diagnosis) if diagnosis else ""
+        if useless and not (understood.problems or understood.signs):
+            answer = self._plain(question, "clarification", phrase(understood.language, useless), clock)
+            yield replace(answer, diagnosis=diagnosis, missing=("photo",))
+            return
         missing = safety.missing_details(understood)
         if missing:
             yield replace(self._clarify(question, understood, missing, clock), diagnosis=diagnosis)
             return
         yield Step(name="search")
-        hits = self._search(understood)
+        hits = photo_questions.without_chemicals(self._search(understood), diagnosis)
         clock.lap("search")
         reason = self._weak(understood, hits)
         if reason:

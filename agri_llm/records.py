@@ -16,6 +16,8 @@ import uuid_utils
 Kind = Literal["advice", "clarification", "refusal"]
 Intent = Literal["identify", "act", "when", "amount", "prevent", "explain"]
 Rating = Literal["up", "down"]
+Scope = Literal["in", "unknown_plant", "not_a_plant"]
+PhotoQuality = Literal["good", "too_small", "too_dark", "too_bright", "blurred", "no_plant"]
 FeedbackStatus = Literal["new", "approved", "edited", "rejected"]
 Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 
@@ -40,7 +42,7 @@ class Question:
     crop: str | None = None
     stage: str | None = None
     language: str | None = None
-    photo: bytes | None = field(default=None, repr=False)
+    photos: tuple[Photo, ...] = ()
     follows: Question | None = None
 
 
@@ -88,13 +90,36 @@ class Hit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Photo:
+    """A photo that is safe to look at and to keep: a JPEG that we wrote, upright, in sRGB, without any note of where or when.
+
+    `sha256` is that of `data`, in hex; `width` and `height` are pixels.
+    """
+
+    data: bytes = field(repr=False)
+    sha256: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """What a photo seems to show. `confidence` is calibrated, 0–1; `certain` is False where nobody should act on it."""
+    """What photos of a plant seem to show: a hypothesis. `label` is the best guess, "crop__condition", whatever the scope.
+
+    `confidence` is calibrated, 0–1; `certain` is False where nobody should act on it. `scope` says whether the photos show
+    anything the model was trained for, `scope_score`, 0–1, how surely; `quality` whether they are good enough to look at.
+    `affected_area_percent` is the share of the visible leaf that is discoloured. `heatmap` is a JPEG of the first photo with
+    the places that the label rests on.
+    """
 
     label: str
     confidence: float
     certain: bool
     alternatives: tuple[tuple[str, float], ...] = ()
+    scope: Scope = "in"
+    scope_score: float = 1.0
+    quality: PhotoQuality = "good"
+    affected_area_percent: float | None = None
     heatmap: bytes | None = field(default=None, repr=False)
 
 

@@ -35,6 +35,12 @@ class Settings(BaseSettings):
         "", description="second look at the passages found: none, `context` (the embedder), or a cross-encoder by name or path"
     )
 
+    photo_model: str = Field("", description="transformers image classifier by name or folder; the shipped one when empty")
+    photo_labels: Path | None = Field(
+        None,
+        description='JSON file that says which of our labels those of the photo model are, like {"rust": "common_bean__rust"}',
+    )
+
     writer: Literal["composer", "local", "endpoint"] = Field("composer", description="who writes the answers")
     model: str = Field("", description="transformers model (local) or the model's name on the server (endpoint)")
     adapter: str | None = Field(None, description="PEFT adapter folder (local)")

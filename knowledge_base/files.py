@@ -1,4 +1,4 @@
-"""The files a person names: which of them may hold text, how they are opened safely, and how their names are shown.
+"""The files a person names: which of them may hold text, and how they are opened safely.
 
 Nothing outside the folders that were given is read: links inside a folder are not followed, and what is not a plain file
 (a pipe, a socket, a device) is never opened, so that nothing waits for ever.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
 
 from agri_llm.errors import DocumentUnreadable
+from agri_llm.names import shown
 from knowledge_base.texts import empty, too_large
 
 MAX_FILE_BYTES = 200 * 1024 * 1024  # manuals with photos reach 100 MB; a person splits what is larger
@@ -32,8 +32,6 @@ _ADVICE = {
     "save the page as HTML": ".mht .mhtml .webarchive .xhtml",
     'save it as JSON lines with a field "text", or as CSV': ".json .xml .yaml .yml .parquet .sqlite .db",
 }
-# What turns the reading direction round or cannot be seen; in a name it hides what the name really is.
-_INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
 def walk(paths: Iterable[Path]) -> Iterator[tuple[Path | DocumentUnreadable, str]]:
@@ -100,11 +98,6 @@ def ending(name: str) -> str:
     """Return the part of a file name that says its format, like ".pdf" or ".jsonl.gz"."""
     suffixes = [suffix.lower() for suffix in Path(name).suffixes]
     return "".join(suffixes[-2:]) if suffixes[-2:-1] == [".jsonl"] else "".join(suffixes[-1:])
-
-
-def shown(name: str) -> str:
-    """Return a name as it may stand in a message: signs that nobody sees are written out, like "\\u202e"."""
-    return _INVISIBLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), name)
 
 
 def not_opened(name: str, error: OSError) -> DocumentUnreadable:

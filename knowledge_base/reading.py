@@ -22,9 +22,10 @@ from typing import Self
 from pydantic import TypeAdapter, ValidationError
 
 from agri_llm.errors import DocumentUnreadable
+from agri_llm.names import shown
 from agri_llm.records import Passage
 from knowledge_base.documents import READERS, Document, gathered
-from knowledge_base.files import ending, shown, unknown_format, walk
+from knowledge_base.files import ending, unknown_format, walk
 from knowledge_base.passages import cut_all
 from knowledge_base.terms import Glossary
 from knowledge_base.worker import OUT_OF_MEMORY

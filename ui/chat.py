@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
@@ -9,9 +11,10 @@ import streamlit as st
 from agri_llm.assistant import partial_answer
 from agri_llm.errors import AgriError
 from agri_llm.records import Answer, Question, Sentence
-from ui import answers, conversations, field, history, visitors, votes, wiring
+from ui import answers, conversations, field, history, pictures, visitors, votes, wiring
 from ui.conversations import Conversation
 from ui.markup import plain, question_html
+from ui.pictures import Uploaded
 from ui.words import word
 from ui.writing import Writing
 
@@ -32,14 +35,22 @@ def show() -> None:
         history.show(owner, talk)
     with st.bottom:
         field.show()
-        typed = st.chat_input(word("ask_here"), key="question", max_chars=READ_AT_MOST, submit_mode="stop")
+        typed = st.chat_input(
+            word("ask_here"),
+            key="question",
+            max_chars=READ_AT_MOST,
+            submit_mode="stop",
+            accept_file="multiple",
+            file_type=pictures.TYPES,
+        )
     asked = typed or st.session_state.pop("asked", None)
     _notices(talk)
     if not (talk.turns or asked or talk.failed or talk.missing):
         _welcome()
     _turns(owner, talk)
     if asked:
-        _answer(owner, talk, str(asked))
+        text, files = (asked, []) if isinstance(asked, str) else (asked.text, asked.files)
+        _answer(owner, talk, text, files)
     elif talk.failed:
         _failure(*talk.failed)
     elif talk.turns:
@@ -68,21 +79,28 @@ def _turns(owner: str, talk: Conversation) -> None:
     for turn in talk.turns[-talk.shown :]:
         with st.chat_message("user", avatar=PERSON):
             st.html(question_html(turn.question.text))
+            pictures.thumbnails(turn.question.photos)
         with st.chat_message("assistant", avatar=PLANT):
+            pictures.diagnosis(turn)
             st.html(answers.finished_html(turn))
             if turn.text and turn.id not in talk.unsaved:
                 votes.show(owner, turn.id)
 
 
-def _answer(owner: str, talk: Conversation, text: str) -> None:
+def _answer(owner: str, talk: Conversation, text: str, files: Sequence[Uploaded]) -> None:
     known = field.details()
+    text = text if text.strip() or not files else word("about_photo")
     question = Question(text=text, crop=known.crop, place=known.place, stage=known.stage, follows=talk.earlier())
     talk.failed = None
     with st.chat_message("user", avatar=PERSON):
         st.html(question_html(text))
+        shown = st.empty()
     with st.chat_message("assistant", avatar=PLANT):
         _redraw_when_stopped(len(talk.turns))
         try:
+            question = replace(question, photos=pictures.received(files))
+            with shown.container():
+                pictures.thumbnails(question.photos)
             _write(owner, talk, question)
         except AgriError as error:
             talk.failed = (question, error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
@@ -27,6 +28,8 @@ app = typer.Typer(
 )
 index_app = typer.Typer(help="Build and change the index of documents.", no_args_is_help=True)
 app.add_typer(index_app, name="index")
+train_app = typer.Typer(help="Train models from data.", no_args_is_help=True)
+app.add_typer(train_app, name="train")
 
 IndexFolder = Annotated[Path | None, typer.Option("--index", help="Index folder; the default one when not given.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, and nothing else.")]
@@ -51,26 +54,28 @@ def ask(
     place: Annotated[str | None, typer.Option(help="Country or region of your field.")] = None,
     stage: Annotated[str | None, typer.Option(help="Growth stage of the crop.")] = None,
     language: Language = None,
-    photo: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Photo of the plant.")] = None,
+    photo: Annotated[list[Path] | None, typer.Option(help="Photo of the plant; again for more of the same plant.")] = None,
     index: IndexFolder = None,
     batch: Batch = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer a question, or a file of questions, from the documents in the index."""
-    from ui.commands import indexing, quiet, rendering
+    from ui.commands import diagnosing, indexing, quiet, rendering
     from ui.commands.batches import Details
 
-    _one_of(question, batch)
-    if photo is not None:
-        raise BadInput(f"{photo} was given as a photo", "photos are not read yet", "describe in words what you see")
+    if not photo or question is not None or batch is not None:
+        _one_of(question, batch)
+    if photo and batch is not None:
+        raise typer.BadParameter("a photo belongs to one question, not to a batch")
     details = Details(crop=crop, place=place, stage=stage, language=language)
     with quiet.results() as out:
         _open(index)
         if batch is not None:
             _ask_all(batch, details, out)
         else:
+            asked = replace(details.question(question or ""), photos=diagnosing.received(photo or []))
             with indexing.progress("Looking for an answer"):
-                answer = _assistant().answer(details.question(question or ""))
+                answer = _assistant().answer(asked)
             _say(rendering.one_line(rendering.answer_json(answer)) if as_json else rendering.answer_text(answer), out)
 
 
@@ -200,6 +205,32 @@ def index_list(
 
 
 @app.command()
+def diagnose(
+    photos: Annotated[list[Path] | None, typer.Argument(help="Photos, each of another plant.", show_default=False)] = None,
+    crop: Annotated[str | None, typer.Option(help="Crop on the photos, when you know it.")] = None,
+    batch: Annotated[Path | None, typer.Option(metavar="FOLDER", help="All photos of a folder and those below it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what photos of plants seem to show, one line for each photo."""
+    from ui import wiring
+    from ui.commands import diagnosing, quiet, rendering
+
+    if (batch is None) == (not photos):
+        raise typer.BadParameter("give photos, or --batch FOLDER")
+    bad = 0
+    with quiet.results() as out:
+        _start()
+        paths = diagnosing.files_in(batch) if batch is not None else photos or []
+        for path, found in diagnosing.each(wiring.photo_model(), paths, wiring.crop_of(crop)):
+            if isinstance(found, BadInput):
+                bad += _tell(found)
+            else:
+                line = diagnosing.as_json(path, found) if as_json else None
+                _say(rendering.one_line(line) if line else diagnosing.as_text(path, found), out)
+    _end(bad)
+
+
+@app.command()
 def serve(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port; AGRI_PORT or 8501 when not given.")] = None,
     address: Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = None,
@@ -251,6 +282,26 @@ def doctor() -> None:
             _say(f"{finding.state:<8}{finding.part}: {finding.value}{remedy}", out)
             problems += finding.state == "problem"
     _end(problems)
+
+
+@train_app.command("photos")
+def train_photos(
+    config: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A YAML file, like those of training/configs.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of labelled photos; over the one in the file.")] = None,
+    model: Annotated[str | None, typer.Option(help="Pretrained image classifier, by name or folder; over the file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; the same one again goes on where it stopped.")] = None,
+) -> None:
+    """Train a photo model; a run that was stopped goes on where it was."""
+    from training import photo_config
+    from ui.commands import quiet
+
+    given = {name: value for name, value in (("data", data), ("model", model), ("out", out)) if value is not None}
+    chosen = photo_config.read(config, given)
+    _say(f"Settings: {photo_config.described(chosen)}", sys.stderr)
+    with quiet.results() as results:  # the trainer prints its measures
+        from training import photos
+
+        _say(f"The photo model is in {photos.train(chosen)}.", results)
 
 
 @app.command(hidden=True)

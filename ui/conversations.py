@@ -35,7 +35,7 @@ class Conversation:
         before: Question | None = None
         usable = [turn.question for turn in self.turns if safety.input_problem(turn.question.text) is None]
         for question in usable[-QUESTIONS_BEFORE:]:
-            before = replace(question, follows=before, photo=None)
+            before = replace(question, follows=before, photos=())
         return before
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from functools import cache
 from typing import TYPE_CHECKING
@@ -14,7 +15,9 @@ from agri_llm.settings import Settings
 if TYPE_CHECKING:
     from agri_llm.assistant import Assistant
     from agri_llm.language.brief import LanguageModel
+    from agri_llm.records import Diagnosis, Question
     from agri_llm.store import Store
+    from agri_llm.vision import PhotoModel
     from knowledge_base.builder import Progress
     from knowledge_base.embedding import Embedder
     from knowledge_base.index import KnowledgeBase
@@ -121,11 +124,21 @@ def language_model() -> LanguageModel:
 def assistant() -> Assistant:
     """The assistant with everything it uses."""
     from agri_llm.assistant import Assistant
+    from knowledge_base import photo_labels
     from knowledge_base.terms import Glossary
 
     base = knowledge_base()
+
+    def diagnose(question: Question) -> Diagnosis:
+        from agri_llm.photos import reception
+
+        pictures = [reception.image(photo) for photo in question.photos]
+        return photo_model().diagnose(pictures, crop=crop_of(question.crop), with_heat=True)
+
     return Assistant(
         search=base.search,
+        diagnose=diagnose,
+        name_of=photo_labels.name_of,
         model=language_model(),
         glossary=Glossary.load(),
         index_hash=lambda: base.view.hash,
@@ -133,6 +146,31 @@ def assistant() -> Assistant:
         examples=settings().examples,
         step_by_step=settings().step_by_step,
     )
+
+
+@cache
+def photo_model() -> PhotoModel:
+    """The photo model in use, loaded on first use; raises SettingsInvalid where its labels cannot be read."""
+    from agri_llm.vision import SHIPPED, PhotoModel
+
+    chosen = settings()
+    names: dict[str, str] = {}
+    if chosen.photo_labels is not None:
+        try:
+            names = {str(key): str(value) for key, value in json.loads(chosen.photo_labels.read_text(encoding="utf-8")).items()}
+        except (OSError, ValueError, AttributeError) as error:
+            raise SettingsInvalid(
+                f"AGRI_PHOTO_LABELS is {str(chosen.photo_labels)!r}", f"it holds no names ({error})", "give a JSON object"
+            ) from error
+    return PhotoModel(chosen.photo_model or SHIPPED, names)
+
+
+def crop_of(name: str | None) -> str | None:
+    """Return the crop that a person named, as the photo model calls it; the name itself where the glossary knows none."""
+    from knowledge_base.terms import Glossary
+
+    found = Glossary.load().crops(name) if name else ()
+    return found[0] if found else name
 
 
 def visitor_secret() -> str:

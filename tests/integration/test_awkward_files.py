@@ -18,10 +18,10 @@ import pytest
 from awkward_files import CASES, MAIZE, Awkward, endless_pages, pdf, write
 
 from agri_llm.errors import AgriError, DocumentUnreadable
+from agri_llm.names import shown
 from agri_llm.records import Passage
 from knowledge_base import files, texts
 from knowledge_base.documents import Document
-from knowledge_base.files import shown
 from knowledge_base.languages import with_languages
 from knowledge_base.passages import cut
 from knowledge_base.reading import Limits, Reader, read_all, read_passages

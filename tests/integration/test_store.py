@@ -24,7 +24,19 @@ from sqlalchemy import inspect as inspect_database
 from agri_llm import migrations
 from agri_llm.database import checked_address, copying_tables, make_engine
 from agri_llm.errors import AgriError, BadInput, NotYours, SettingsInvalid, StoreUnavailable
-from agri_llm.records import Answer, Citation, Diagnosis, Feedback, FeedbackStatus, Kind, Passage, Question, Rating, new_id
+from agri_llm.records import (
+    Answer,
+    Citation,
+    Diagnosis,
+    Feedback,
+    FeedbackStatus,
+    Kind,
+    Passage,
+    Photo,
+    Question,
+    Rating,
+    new_id,
+)
 from agri_llm.store import ConversationSummary, Store
 from agri_llm.tables import Base, ConversationRow
 
@@ -121,12 +133,13 @@ def test_an_answer_with_nothing_but_a_text_is_read_back(store: Store) -> None:
 
 def test_photos_heat_maps_and_the_question_before_are_not_stored(store: Store, database_url: str, tmp_path: Path) -> None:
     seen = Diagnosis(label="rust", confidence=0.9, certain=True, heatmap=b"HEATMAP-MARKER")
-    question = Question(text="What is it?", photo=b"PHOTO-MARKER", follows=Question(text="FOLLOWS-MARKER"))
+    photo = Photo(data=b"PHOTO-MARKER", sha256="0", width=40, height=40)
+    question = Question(text="What is it?", photos=(photo,), follows=Question(text="FOLLOWS-MARKER"))
     answer = replace(turn(), question=question, diagnosis=seen)
     saved(store, answer)
     found = store.answer(AMINA, answer.id)
     assert found is not None
-    assert (found.question.photo, found.question.follows) == (None, None)
+    assert (found.question.photos, found.question.follows) == ((), None)
     assert found.diagnosis == replace(seen, heatmap=None)
     if database_url.startswith("sqlite"):
         stored = b"".join(file.read_bytes() for file in tmp_path.iterdir())

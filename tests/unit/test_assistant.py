@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from agri_llm.errors import ModelUnavailable
 from agri_llm.language.brief import Brief
 from agri_llm.language.composer import Composer
 from agri_llm.phrases import phrase
-from agri_llm.records import Answer, Diagnosis, Hit, Passage, Question, Sentence, Step
+from agri_llm.records import Answer, Diagnosis, Hit, Passage, Photo, Question, Sentence, Step
 from knowledge_base.terms import Glossary
 
 
@@ -388,17 +389,62 @@ def test_a_chinese_question_is_refused_in_chinese() -> None:
     assert " " not in answer.text
 
 
+PHOTO = Photo(data=b"", sha256="", width=40, height=40)
+SEEN = Diagnosis(label="potato__late_blight", confidence=0.9, certain=True)
+
+
 def test_a_photo_is_looked_at_first_and_its_diagnosis_stays_with_the_answer() -> None:
-    seen = Diagnosis(label="late blight", confidence=0.9, certain=True)
-    question = replace(QUESTION, photo=b"photo")
+    question = replace(QUESTION, photos=(PHOTO,))
     model = Says(GOOD)
-    events = list(assistant(model, diagnose=lambda photo: seen).stream(question))
+    events = list(assistant(model, diagnose=lambda asked: SEEN).stream(question))
     assert steps(events) == ["photo", "search", "write", "Sentence", "Answer"]
-    assert events[-1].diagnosis == seen  # type: ignore[union-attr]
-    assert "late blight (90%" in model.briefs[0].messages[-1]["content"]
-    refused = assistant(Says(""), diagnose=lambda photo: seen).answer(question)
-    assert (refused.kind, refused.diagnosis) == ("refusal", seen)
+    assert events[-1].diagnosis == SEEN  # type: ignore[union-attr]
+    assert "potato__late_blight (90%" in model.briefs[0].messages[-1]["content"]
+    refused = assistant(Says(""), diagnose=lambda asked: SEEN).answer(question)
+    assert (refused.kind, refused.diagnosis) == ("refusal", SEEN)
     assert assistant(Says(GOOD)).answer(question).diagnosis is None
+
+
+def test_a_photo_alone_is_a_question_about_what_it_shows() -> None:
+    model = Says(GOOD)
+    answer = assistant(model, diagnose=lambda asked: SEEN).answer(Question(text="", photos=(PHOTO,)))
+    assert answer.kind == "advice"
+    assert "potato" in model.briefs[0].query
+    assert "late blight" in model.briefs[0].query
+
+
+@pytest.mark.parametrize("language", ["en", "zh", "sw"])
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [({"quality": "blurred"}, "photo_blurred"), ({"scope": "unknown_plant"}, "photo_unknown_plant"),
+     ({"scope": "not_a_plant"}, "photo_not_a_plant")],
+)  # fmt: skip
+def test_a_photo_that_cannot_be_used_is_asked_for_again_and_nothing_is_searched(
+    change: dict[str, Any], name: str, language: str
+) -> None:
+    seen = replace(SEEN, certain=False, **change)
+    able = Assistant(search=nobody, model=Says("never"), glossary=Glossary.load(), diagnose=lambda asked: seen)
+    answer = able.answer(Question(text="What is it?", photos=(PHOTO,), language=language))
+    assert (answer.kind, answer.missing, answer.diagnosis) == ("clarification", ("photo",), seen)
+    assert answer.text == phrase(language, name)
+
+
+def test_a_useless_photo_does_not_stop_a_question_that_says_enough() -> None:
+    seen = replace(SEEN, label="tomato__leaf_mold", scope="unknown_plant", certain=False)
+    model = Says(GOOD)
+    answer = assistant(model, diagnose=lambda asked: seen).answer(replace(QUESTION, photos=(PHOTO,)))
+    assert (answer.kind, answer.diagnosis) == ("advice", seen)
+    assert "tomato" not in model.briefs[0].query
+
+
+def test_an_uncertain_diagnosis_shows_nothing_to_spray_and_asks_what_it_is() -> None:
+    chemical = Hit(passage=replace(SIGNS, id="c", heading="What to do now > Chemical"), score=1.0, words=0.9, meaning=0.9)
+    for certain in (True, False):
+        model = Says(GOOD)
+        able = assistant(model, [chemical, *HITS], diagnose=lambda asked, sure=certain: replace(SEEN, certain=sure))
+        able.answer(replace(QUESTION, photos=(PHOTO,)))
+        assert (chemical in model.briefs[0].hits) == certain
+        assert (model.briefs[0].intent == "identify") == (not certain)
 
 
 def test_instructions_in_a_passage_or_a_question_show_nothing_unsupported() -> None:

@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -20,10 +21,12 @@ NOISY_LOGGERS = ("bitsandbytes.backends.cpu.ops",)
 def hush(settings: Settings) -> None:
     """Set what libraries read when they are imported; what the user has set in the environment stays.
 
-    With the embedded embedder and the composer nothing has to be fetched, so no model hub is contacted.
+    With the embedded embedder, the composer and a photo model in a folder nothing has to be fetched: no model hub is contacted.
     """
+    fetched = settings.embedder or settings.writer != "composer"
+    fetched = fetched or (settings.photo_model and not Path(settings.photo_model).is_dir())
     wanted = {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
-    if not settings.embedder and settings.writer == "composer":
+    if not fetched:
         wanted |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     for name, value in wanted.items():
         os.environ.setdefault(name, value)

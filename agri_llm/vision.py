@@ -1,0 +1,249 @@
+"""A crop photo → what it seems to show, how sure that is, and whether it is anything the model was trained for.
+
+A diagnosis is a hypothesis. Its confidence is the share of right answers among those given with it (temperature scaling: Guo et
+al., arXiv 1706.04599); its scope says whether the photo looks like those the model learned from at all. Several photos of one
+plant count together.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from agri_llm.errors import ModelMissing
+from agri_llm.photos import scope
+from agri_llm.photos.heat import heat, picture
+from agri_llm.photos.leaf_area import affected_area
+from agri_llm.photos.quality import quality
+from agri_llm.records import Diagnosis, Scope
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+Values = NDArray[np.float32]
+SHIPPED = str(Path(__file__).parent / "photo_model")  # trained by training/configs/photos.yaml; its README.md says from what
+ABOUT = "photo.json"  # beside a model of ours: how its figures are read
+BACKGROUND = "background"  # the label of photos that show no crop
+HEALTHY = "__healthy"  # how the labels of healthy crops end
+# Crops that the labels call otherwise than the glossary.
+CROPS = {"common_bean": "bean", "bell_pepper": "chilli", "rice_pest": "rice"}
+ALTERNATIVES = 3
+TOGETHER = 32  # photos that go through the network at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How the figures of a photo model are read; fitted on validation photos by `training.calibration`."""
+
+    size: int = 224  # pixels of a side of what the network sees
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    temperature: float = 1.0
+    certain_at: float = 0.9  # confidence from which on a diagnosis counts as certain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What the network makes of photos: features (photos, dimensions) before the last layer, logits (photos, labels)."""
+
+    features: Values
+    logits: Values
+
+
+class PhotoModel:
+    """An image classifier with calibrated confidence; loaded on first use, safe to share between threads."""
+
+    def __init__(self, folder: str | Path, names: Mapping[str, str] | None = None) -> None:
+        """Take a model of ours, or any transformers image classifier, by folder or name; `names` says what its labels mean."""
+        self.name = str(folder)
+        self._names = dict(names or {})
+        self._lock = threading.RLock()
+        self._loaded: PreTrainedModel | None = None
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """What it can tell apart, "crop__condition" each, in the order of its logits."""
+        named = self._network.config.id2label
+        return tuple(self._names.get(named[at], named[at]) for at in range(len(named)))
+
+    def diagnose(self, photos: Sequence[Image.Image], *, crop: str | None = None, with_heat: bool = False) -> Diagnosis:
+        """Say what photos of one plant seem to show; raises ValueError without a photo, ModelMissing.
+
+        With a `crop` (an id of the glossary) only what can befall it is considered; one that the model never learned is out of
+        scope. Photos that are too dark, blurred and so on do not count, unless all are: then the diagnosis names what is wrong.
+        """
+        if not photos:
+            raise ValueError("a diagnosis needs at least one photo")
+        states = [quality(photo) for photo in photos]
+        good = [photo for photo, state in zip(photos, states, strict=True) if state == "good"]
+        used = good or list(photos)
+        found = self.judge(self.look(used), crop)
+        places = self.heat(used[0], found.label) if with_heat else None
+        area = 0.0 if found.label.endswith(HEALTHY) else affected_area(used[0], heat=places).percent
+        return replace(
+            found,
+            quality="good" if good else states[0],
+            certain=found.certain and bool(good),
+            affected_area_percent=round(area, 1) if found.scope == "in" else None,
+            heatmap=None if places is None else picture(used[0], places),
+        )
+
+    def heat(self, photo: Image.Image, label: str) -> Values:
+        """Return which places of a photo speak for a label, (rows, columns), 0–1."""
+        import torch
+
+        with self._lock:
+            return heat(self._network, torch.from_numpy(self.pixels([photo])), self.labels.index(label))
+
+    def judge(self, seen: Seen, crop: str | None = None) -> Diagnosis:
+        """Say what photos of one plant that the network has seen show together."""
+        of_crop = np.array([crop is None or crop_of(label) in (crop, BACKGROUND) for label in self.labels])
+        foreign = crop is not None and not any(crop_of(label) == crop for label in self.labels)
+        considered = np.ones_like(of_crop) if foreign else of_crop
+        shares = self.shares(seen.logits).mean(axis=0) * considered
+        shares = shares / max(float(shares.sum()), 1e-9)
+        order = [at for at in np.argsort(-shares, kind="stable") if considered[at]]
+        best = int(order[0])
+        score = self.in_scope(seen)
+        where: Scope = "in" if self._known is None or score >= self._known.threshold else "unknown_plant"
+        if foreign:
+            where = "unknown_plant"
+        if self.labels[best] == BACKGROUND:
+            where = "not_a_plant"
+        return Diagnosis(
+            label=self.labels[best],
+            confidence=float(shares[best]),
+            certain=where == "in" and float(shares[best]) >= self.reading.certain_at,
+            alternatives=tuple((self.labels[at], float(shares[at])) for at in order[1 : 1 + ALTERNATIVES]),
+            scope=where,
+            scope_score=score,
+        )
+
+    def shares(self, logits: Values) -> Values:
+        """Return calibrated probabilities (photos, labels)."""
+        scaled = logits / self.reading.temperature
+        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        shares: Values = powers / powers.sum(axis=1, keepdims=True)
+        return shares
+
+    def in_scope(self, seen: Seen) -> float:
+        """Return how surely photos of one plant belong to what the model learned, 0–1; 1 where nobody fitted that."""
+        return 1.0 if self._known is None else float(self._known.scores(seen.features, seen.logits).mean())
+
+    def look(self, photos: Sequence[Image.Image]) -> Seen:
+        """Run photos through the network, in batches."""
+        import torch
+
+        model = self._network  # loaded out here: weights made in inference mode could give no heat map
+        found: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for start in range(0, len(photos), TOGETHER):
+            pixels = torch.from_numpy(self.pixels(photos[start : start + TOGETHER]))
+            with self._lock, torch.inference_mode():
+                found.append(features_and_logits(model, pixels))
+        features, logits = (torch.cat(parts).numpy() for parts in zip(*found, strict=True))
+        return Seen(features=features, logits=logits)
+
+    def pixels(self, photos: Sequence[Image.Image]) -> Values:
+        """Return photos as the network takes them, (photos, 3, size, size), each stretched to a square."""
+        size = (self.reading.size, self.reading.size)
+        squares = [np.asarray(photo.convert("RGB").resize(size, Image.Resampling.BILINEAR)) for photo in photos]
+        whole = np.stack(squares).astype(np.float32) / 255
+        scaled = (whole - np.array(self.reading.mean, np.float32)) / np.array(self.reading.std, np.float32)
+        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+    @cached_property
+    def reading(self) -> Reading:
+        """How its figures are read."""
+        about = Path(self.name) / ABOUT
+        if about.is_file():
+            return Reading(**json.loads(about.read_text(encoding="utf-8"))["reading"])
+        return reading_of(self.name)
+
+    @cached_property
+    def _known(self) -> scope.Known | None:
+        return scope.Known.open(Path(self.name))
+
+    @property
+    def _network(self) -> PreTrainedModel:
+        with self._lock:  # transformers cannot load in two threads at once
+            if self._loaded is None:
+                self._loaded = network(self.name)
+            return self._loaded
+
+
+def crop_of(label: str) -> str:
+    """Return the crop of a label, "crop__condition", by the id that the glossary has for it."""
+    name = label.split("__")[0]
+    return CROPS.get(name, name.replace("_", "-"))
+
+
+def network(name: str) -> PreTrainedModel:
+    """Load an image classifier in single precision, ready to be asked. Raises ModelMissing."""
+    import torch
+    from transformers import AutoModelForImageClassification
+
+    model: PreTrainedModel = loaded(
+        AutoModelForImageClassification.from_pretrained, name, dtype=torch.float32, use_safetensors=True
+    )
+    return model.eval()
+
+
+def reading_of(name: str) -> Reading:
+    """Return how a model of others wants its photos, by its preprocessor_config.json. Raises ModelMissing."""
+    from transformers import AutoImageProcessor
+
+    processor = loaded(AutoImageProcessor.from_pretrained, name)
+    wanted = getattr(processor, "crop_size", None) or processor.size
+    size = int(wanted.get("height") or wanted.get("shortest_edge") or Reading.size)
+    return Reading(size=size, mean=tuple(processor.image_mean), std=tuple(processor.image_std))
+
+
+def loaded(load: Callable[..., Any], name: str, **options: Any) -> Any:
+    """Load a part of an image model with transformers; ModelMissing where it is not there, damaged or of another kind."""
+    from safetensors import SafetensorError
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a network for photos is loaded in a second
+    try:
+        return load(name, **options)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelMissing(
+            f"The photo model {name!r} cannot be loaded ({str(error).partition(chr(10))[0].rstrip('.')})",
+            "without it no photo can be looked at",
+            "give the folder or name of a transformers image classifier whose weights are safetensors",
+        ) from error
+
+
+def features_and_logits(model: PreTrainedModel, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run a network and return what goes into its last layer, (photos, dimensions), and what comes out, (photos, labels)."""
+    kept: list[torch.Tensor] = []
+    hook = last_layer(model).register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
+    try:
+        logits = model(pixel_values=pixels).logits
+    finally:
+        hook.remove()
+    return kept[-1].float(), logits.float()
+
+
+def last_layer(model: PreTrainedModel) -> torch.nn.Linear:
+    """Return the layer that turns features into labels. Raises ModelMissing where the network has none."""
+    import torch
+
+    layers = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
+    if not layers or layers[-1].out_features != model.config.num_labels:
+        raise ModelMissing(
+            f"{type(model).__name__} does not end in a linear layer",
+            "its features are needed to know what it never learned",
+            "use a classifier such as MobileNetV2, ConvNeXt, ResNet, ViT or Swin",
+        )
+    return layers[-1]

@@ -1,0 +1,213 @@
+"""What the photo model gets right, how well it knows that, what it does with what it never learned, and how fast it is.
+
+    python benchmarks/photos.py --data PHOTOS --base PRETRAINED [--model FOLDER] [--left-out RUN ...]
+
+The baseline, in the same run: logistic regression and nearest neighbours on the features of the pretrained network. Out of
+scope: photos of the label background, pictures drawn by training/outsiders.py, and, with runs that were trained without some
+crops, the photos of those crops.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import transformers
+from numpy.typing import NDArray
+from PIL import Image
+from report import machine, publish, table
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.neighbors import KNeighborsClassifier
+
+from agri_llm.photos import reception
+from agri_llm.photos.scope import signs, unit
+from agri_llm.vision import BACKGROUND, SHIPPED, PhotoModel, Seen
+from training import calibration, outsiders, photos
+from training.photo_config import PhotoConfig
+
+Values = NDArray[np.float32]
+TIMED = 60
+
+
+def seen_by(model: PhotoModel, pixels: NDArray[np.uint8]) -> Seen:
+    """Let a model look at stored photos the way it looks at any."""
+    return model.look([Image.fromarray(each.transpose(1, 2, 0)) for each in pixels])
+
+
+def row(name: str, shares: Values, targets: NDArray[np.int64], lab: NDArray[np.bool_]) -> list[object]:
+    """Return a line of the table: lab and field, and how far confidence and truth lie apart."""
+    best = shares.argmax(axis=1)
+    field = ~lab
+    macro = f1_score(targets[field], best[field], labels=np.unique(targets[field]), average="macro")
+    right = best == targets
+    return [
+        name, float(right[lab].mean()), float(right[field].mean()), float(macro),
+        calibration.calibration_error(shares, targets),
+    ]  # fmt: skip
+
+
+def baselines(base: str, found: photos.Photos, lab: NDArray[np.bool_]) -> list[list[object]]:
+    """Fit logistic regression and nearest neighbours on frozen features."""
+    config = PhotoConfig(data=Path(), model=base, out=Path())
+    eyes = photos.Eyes(photos.start(config, found.labels), config)
+    seen = {split: eyes.look(found.pixels[found.rows(split)]) for split in ("train", "validation", "test")}
+    targets = {split: found.targets[found.rows(split)] for split in seen}
+    fitted = LogisticRegression(C=1.0, max_iter=300, class_weight="balanced").fit(seen["train"].features, targets["train"])
+    logits = {split: fitted.decision_function(seen[split].features).astype(np.float32) for split in ("validation", "test")}
+    warmth = calibration.temperature(logits["validation"], targets["validation"])
+    near = KNeighborsClassifier(5, weights="distance").fit(unit(seen["train"].features), targets["train"])
+    return [
+        row("frozen features, logistic regression", softmax(logits["test"] / warmth, axis=1), targets["test"], lab),
+        row("frozen features, 5 nearest", near.predict_proba(unit(seen["test"].features)), targets["test"], lab),
+    ]
+
+
+def several(model: PhotoModel, seen: Seen, targets: NDArray[np.int64], rng: np.random.Generator) -> list[list[object]]:
+    """Combine 1, 3 and 6 photos of one label, drawn at random."""
+    lines: list[list[object]] = []
+    shares = model.shares(seen.logits)
+    for count in (1, 3, 6):
+        right = []
+        for label in np.unique(targets):
+            own = np.flatnonzero(targets == label)
+            for _ in range(60):
+                chosen = rng.choice(own, min(count, len(own)), replace=False)
+                right.append(shares[chosen].mean(axis=0).argmax() == label)
+        lines.append([count, float(np.mean(right))])
+    return lines
+
+
+def separation(inside: Seen, outside: Seen, model: PhotoModel) -> list[list[object]]:
+    """Compare ways of telling what is out of scope: area under the curve, and what passes where 95 % of the rest does."""
+    known = model._known
+    assert known is not None
+    parts = [signs(each.features, each.logits, known.typical) for each in (inside, outside)]
+    means = unit(known.typical.reshape(-1, known.typical.shape[1]))
+    ways: dict[str, Callable[[Seen, dict[str, Values]], Values]] = {
+        "highest share (max softmax)": lambda _, part: part["share"],
+        "energy": lambda _, part: part["energy"],
+        "nearest typical photos (kNN)": lambda _, part: part["nearness"],
+        "nearest typical photo": lambda each, _: (unit(each.features) @ means.T).max(axis=1),
+        "**ours**, all signs": lambda each, _: known.scores(each.features, each.logits),
+    }
+    lines: list[list[object]] = []
+    for name, way in ways.items():
+        good, bad = way(inside, parts[0]), way(outside, parts[1])
+        flags = np.repeat([1, 0], [len(good), len(bad)])
+        passed = float((bad >= np.quantile(good, 0.05)).mean())
+        lines.append([name, float(roc_auc_score(flags, np.concatenate([good, bad]))), passed])
+    return lines
+
+
+def left_out(run: Path, data: Path) -> list[list[object]]:
+    """Ask a model that was trained without some crops about them."""
+    model = PhotoModel(run / "model")
+    left = json.loads((run / "model" / "photo.json").read_text(encoding="utf-8"))["trained"]["leave_out"]
+    whole = photos.load(data)
+    foreign = np.array([photo.crop in left.split(",") and photo.split == "test" for photo in whole.listed])
+    own = np.array([photo.crop not in (*left.split(","), BACKGROUND) and photo.split == "test" for photo in whole.listed])
+    inside, outside = seen_by(model, whole.pixels[own]), seen_by(model, whole.pixels[foreign])
+    return [[left.replace(",", ", "), *line] for line in separation(inside, outside, model)]
+
+
+def speed(model: PhotoModel, files: list[Path]) -> str:
+    """Time one photo from bytes to diagnosis, with and without heat map, and a batch against the plain pipeline."""
+    contents = [path.read_bytes() for path in files[:TIMED]]
+    opened = [reception.image(reception.receive(content)) for content in contents]
+    model.diagnose(opened[:2], with_heat=True)
+    alone, warm, both = [], [], []
+    for content, photo in zip(contents, opened, strict=True):
+        started = time.perf_counter()
+        model.diagnose([reception.image(reception.receive(content))])
+        alone.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        model.diagnose([photo])
+        both.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        model.diagnose([photo], with_heat=True)
+        warm.append(time.perf_counter() - started - both[-1])
+    pipe = transformers.pipeline("image-classification", model=model.name, image_processor=_processor(model), device="cpu")
+    plain, ours = [], []
+    for _ in range(3):
+        started = time.perf_counter()
+        pipe(opened, batch_size=32)
+        plain.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        model.look(opened)
+        ours.append(time.perf_counter() - started)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    p50, p95, more = 1000 * np.median(alone), 1000 * np.quantile(alone, 0.95), 1000 * np.median(warm)
+    return (
+        f"One photo from bytes to diagnosis: p50 {p50:.0f} ms, p95 {p95:.0f} ms; the heat map takes {more:.0f} ms more."
+        f" {TIMED} photos at once: {np.median(plain) / np.median(ours):.1f} times the photos per second of the plain"
+        f" transformers pipeline (batches of 32). Peak of the process {memory:,} MiB."
+    )
+
+
+def _processor(model: PhotoModel) -> transformers.BaseImageProcessor:
+    size = {"height": model.reading.size, "width": model.reading.size}
+    return transformers.ViTImageProcessor(size=size, image_mean=list(model.reading.mean), image_std=list(model.reading.std))
+
+
+def main() -> None:
+    """Measure and write the section."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of labelled photos")
+    parser.add_argument("--base", required=True, help="the pretrained network that training started from")
+    parser.add_argument("--model", default=SHIPPED)
+    parser.add_argument("--left-out", type=Path, nargs="*", default=[], help="runs trained with leave_out")
+    options = parser.parse_args()
+    found, model = photos.load(options.data), PhotoModel(options.model)
+    rows = found.rows("test")
+    targets = np.array([model.labels.index(found.listed[at].label) for at in rows])
+    lab = np.array([found.listed[at].domain == "lab" for at in rows])
+    seen = seen_by(model, found.pixels[rows])
+    shares = model.shares(seen.logits)
+    lines = [*baselines(options.base, found, lab), row("**ours**", shares, targets, lab)]
+    is_crop = np.array([found.listed[at].label != BACKGROUND for at in rows])
+    inside = Seen(features=seen.features[is_crop], logits=seen.logits[is_crop])
+    drawn = seen_by(model, outsiders.drawn(100, seed=99))
+    outside = Seen(
+        features=np.concatenate([seen.features[~is_crop], drawn.features]),
+        logits=np.concatenate([seen.logits[~is_crop], drawn.logits]),
+    )
+    certain = shares.max(axis=1) >= model.reading.certain_at
+    right = shares.argmax(axis=1) == targets
+    per_label = [
+        [label, int((targets == at).sum()), float(right[targets == at].mean()), _mistaken(model.labels, shares, targets, at)]
+        for at, label in enumerate(model.labels)
+    ]
+    parts = [
+        f"`python benchmarks/photos.py --data PHOTOS --base PRETRAINED`, {machine()}; {len(rows)} photos of the test split.\n\n"
+        + table(["", "lab accuracy", "field accuracy", "field macro-F1", "calibration error"], lines),
+        f"Certain ({model.reading.certain_at:.2f} and more): {certain.mean():.3f} of the photos, of which"
+        f" {right[certain].mean():.3f} are right. Photos of one label together:\n\n"
+        + table(["photos", "right"], several(model, seen, targets, np.random.default_rng(0))),
+        "Out of scope, no plants: background photos, noise, paper, drawings, faces, soil.\n\n"
+        + table(["sign", "AUROC", "accepted where 95 % of the photos in scope are"], separation(inside, outside, model)),
+    ]
+    if options.left_out:
+        body = [line for run in options.left_out for line in left_out(run, options.data)]
+        parts.append(
+            "Out of scope, plants: photos of crops that a model was trained without.\n\n"
+            + table(["left out", "sign", "AUROC", "accepted"], body)
+        )
+    parts.append(speed(model, [found.listed[at].path for at in rows[:: len(rows) // TIMED]]))
+    parts.append("By label:\n\n" + table(["label", "photos", "right", "most often taken for"], per_label))
+    publish("photos", "Photos", "\n\n".join(parts))
+
+
+def _mistaken(labels: tuple[str, ...], shares: Values, targets: NDArray[np.int64], at: int) -> str:
+    wrong = shares.argmax(axis=1)[(targets == at) & (shares.argmax(axis=1) != at)]
+    return "" if not len(wrong) else f"{labels[int(np.bincount(wrong).argmax())]} ({np.bincount(wrong).max()})"
+
+
+if __name__ == "__main__":
+    main()
