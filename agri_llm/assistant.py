@@ -41,7 +41,7 @@ class Assistant:
     """Answers questions from passages; safe to share between threads when its parts are.
 
     `index_hash` names the version of the passages in use. `expert` is whom to ask, in the operator's words.
-    `diagnose` says what the photos of a question show, `name_of` what its label is called in a language.
+    `diagnose` says what the photos of a question show, `subject_of` what to look for then, in a language.
     """
 
     search: Search
@@ -49,7 +49,7 @@ class Assistant:
     glossary: Glossary
     index_hash: Callable[[], str] = lambda: ""
     diagnose: Callable[[Question], Diagnosis] | None = None
-    name_of: Callable[[str, str], str] = lambda label, _: label.replace("_", " ")
+    subject_of: Callable[[str, str], str] = lambda label, _: label.replace("_", " ")
     expert: str = ""
     examples: bool = False
     step_by_step: bool = False
@@ -78,8 +78,9 @@ class Assistant:
             yield Step(name="photo")
             diagnosis = self.diagnose(question)
             clock.lap("photo")
-            language = questions.language_of(question.text, question.language)
-            asked = photo_questions.in_words(question, diagnosis, self.name_of(diagnosis.label, language))
+            said = questions.understand(question, self.glossary) if question.text.strip() else None
+            subject = self.subject_of(diagnosis.label, questions.language_of(question.text, question.language))
+            asked = photo_questions.in_words(question, diagnosis, subject, said.intent if said else "identify")
         understood = photo_questions.careful(questions.understand(asked, self.glossary), diagnosis)
         useless = photo_questions.problem(diagnosis) if diagnosis else ""
         if useless and not (understood.problems or understood.signs):

@@ -8,18 +8,24 @@ from dataclasses import replace
 from agri_llm import questions
 from agri_llm.phrases import phrase
 from agri_llm.questions import Understood
-from agri_llm.records import Diagnosis, Hit, Question
+from agri_llm.records import Diagnosis, Hit, Intent, Question
 
 _HEALTHY = "__healthy"  # how labels of healthy crops end
 _CHEMICAL = ("chemical", "化学防治")
 
 
-def in_words(question: Question, diagnosis: Diagnosis, name: str) -> Question:
-    """Return the question with what its photos show; the words alone where the photos cannot be used."""
-    said = question.text.strip() or phrase(questions.language_of(name, question.language), "about_photo")
+def in_words(question: Question, diagnosis: Diagnosis, subject: str, asked: Intent) -> Question:
+    """Return the question with what its photos show; the words alone where the photos cannot be used.
+
+    `subject` is what to look for when a photo has this label, `asked` what the words ask. Whoever asks what a healthy plant
+    has, or what to do about it, is told how a healthy one looks.
+    """
+    said = question.text.strip() or phrase(questions.language_of(subject, question.language), "about_photo")
     if problem(diagnosis):
         return replace(question, text=said)
-    return replace(question, text=f"{said} ({name})")
+    if is_healthy(diagnosis) and asked in ("identify", "act"):
+        return replace(question, text=subject)
+    return replace(question, text=f"{said} ({subject})")
 
 
 def problem(diagnosis: Diagnosis) -> str:
@@ -35,9 +41,12 @@ def is_healthy(diagnosis: Diagnosis) -> bool:
 
 
 def careful(understood: Understood, diagnosis: Diagnosis | None) -> Understood:
-    """Ask what it is, not what to do, where the photos do not suffice for a diagnosis."""
-    unsure = diagnosis is not None and not problem(diagnosis) and not diagnosis.certain
-    return replace(understood, intent="identify") if unsure else understood
+    """Ask what it is, not what to do, where photos do not suffice for a diagnosis; of a healthy plant, just how it looks."""
+    if diagnosis is None or problem(diagnosis):
+        return understood
+    if is_healthy(diagnosis) and understood.intent in ("identify", "act"):
+        return replace(understood, intent="explain")
+    return understood if diagnosis.certain else replace(understood, intent="identify")
 
 
 def without_chemicals(hits: Sequence[Hit], diagnosis: Diagnosis | None) -> list[Hit]:

@@ -38,7 +38,7 @@ HEALTHY = "__healthy"  # how the labels of healthy crops end
 # Crops that the labels call otherwise than the glossary.
 CROPS = {"common_bean": "bean", "bell_pepper": "chilli", "rice_pest": "rice"}
 ALTERNATIVES = 3
-TOGETHER = 32  # photos that go through the network at once
+TOGETHER = 16  # photos that go through the network at once; more are slower on a processor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,7 +57,7 @@ def baselines(base: str, found: photos.Photos, lab: NDArray[np.bool_]) -> list[l
     """Fit logistic regression and nearest neighbours on frozen features."""
     config = PhotoConfig(data=Path(), model=base, out=Path())
     eyes = photos.Eyes(photos.start(config, found.labels), config)
-    seen = {split: eyes.look(found.pixels[found.rows(split)]) for split in ("train", "validation", "test")}
+    seen = {split: eyes.look(found.pixels[found.rows(split)], exactly=False) for split in ("train", "validation", "test")}
     targets = {split: found.targets[found.rows(split)] for split in seen}
     fitted = LogisticRegression(C=1.0, max_iter=300, class_weight="balanced").fit(seen["train"].features, targets["train"])
     logits = {split: fitted.decision_function(seen[split].features).astype(np.float32) for split in ("validation", "test")}

@@ -138,7 +138,7 @@ def assistant() -> Assistant:
     return Assistant(
         search=base.search,
         diagnose=diagnose,
-        name_of=photo_labels.name_of,
+        subject_of=photo_labels.subject_of,
         model=language_model(),
         glossary=Glossary.load(),
         index_hash=lambda: base.view.hash,

@@ -437,6 +437,16 @@ def test_a_useless_photo_does_not_stop_a_question_that_says_enough() -> None:
     assert "tomato" not in model.briefs[0].query
 
 
+def test_a_healthy_plant_is_an_answer_too() -> None:
+    seen = replace(SEEN, label="potato__healthy")
+    for text, words in {"": "healthy", "What should I do?": "healthy", "When do I plant it?": "When"}.items():
+        model = Says(GOOD)
+        assistant(model, diagnose=lambda asked: seen).answer(Question(text=text, photos=(PHOTO,)))
+        assert words in model.briefs[0].query
+        assert "potato" in model.briefs[0].query
+        assert model.briefs[0].intent == ("when" if words == "When" else "explain")
+
+
 def test_an_uncertain_diagnosis_shows_nothing_to_spray_and_asks_what_it_is() -> None:
     chemical = Hit(passage=replace(SIGNS, id="c", heading="What to do now > Chemical"), score=1.0, words=0.9, meaning=0.9)
     for certain in (True, False):
