@@ -125,6 +125,21 @@ def app(run_app: Callable[..., RunningApp], index: Path) -> RunningApp:
 
 
 @pytest.fixture(scope="session")
+def photo_app(run_app: Callable[..., RunningApp], index: Path, tmp_path_factory: pytest.TempPathFactory) -> RunningApp:
+    """The page with a tiny photo model that sees early blight of tomato on everything."""
+    import torch
+    from drawn_leaves import build, save
+
+    from agri_llm import vision
+
+    model = build("resnet", ("tomato__early_blight", "tomato__healthy"))
+    with torch.no_grad():
+        vision.last_layer(model).bias.copy_(torch.tensor([9.0, 0.0]))
+    folder = save(model, tmp_path_factory.mktemp("photo-model"))
+    return run_app(AGRI_INDEX=str(index), AGRI_PHOTO_MODEL=str(folder))
+
+
+@pytest.fixture(scope="session")
 def slow_app(run_app: Callable[..., RunningApp], index: Path, slow_model: str) -> RunningApp:
     """The page with a model on a server that takes its time."""
     return run_app(AGRI_INDEX=str(index), AGRI_WRITER="endpoint", AGRI_MODEL="slow", AGRI_ENDPOINT_URL=slow_model)
