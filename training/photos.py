@@ -339,6 +339,8 @@ def finish(model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoConf
     folder = config.out / "model"
     model.half().save_pretrained(folder)
     calibration.fit_scope(typical, inside, outside).save(folder)
-    about = {"reading": asdict(reading), "trained": {name: str(value) for name, value in asdict(config).items()}}
+    trained = {**asdict(config), "model": Path(config.model).name}  # where folders lie on this machine is nobody's business
+    trained = {name: value for name, value in trained.items() if not isinstance(value, Path)}
+    about = {"reading": asdict(reading), "trained": trained}
     (folder / vision.ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
     return folder
