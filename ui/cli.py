@@ -54,7 +54,10 @@ def ask(
     place: Annotated[str | None, typer.Option(help="Country or region of your field.")] = None,
     stage: Annotated[str | None, typer.Option(help="Growth stage of the crop.")] = None,
     language: Language = None,
-    photo: Annotated[list[Path] | None, typer.Option(help="Photo of the plant; again for more of the same plant.")] = None,
+    photo: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, dir_okay=False, help="Photo of the plant; again for more of the same plant."),
+    ] = None,
     index: IndexFolder = None,
     batch: Batch = None,
     as_json: AsJson = False,

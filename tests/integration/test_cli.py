@@ -455,11 +455,11 @@ def test_details_of_the_field_reach_the_answer(agri: Agri, index: Path) -> None:
     assert agri(*asked, "--crop", "okra").rows[0]["kind"] == "advice"
 
 
-def test_a_photo_is_not_ignored_in_silence(agri: Agri, tmp_path: Path) -> None:
+def test_a_damaged_photo_is_one_sentence_and_no_answer(agri: Agri, tmp_path: Path) -> None:
     (tmp_path / "leaf.jpg").write_bytes(b"\xff\xd8\xff")
     ended = agri("ask", "What is this?", "--photo", tmp_path / "leaf.jpg", "--json")
     assert (ended.status, ended.out) == (1, "")
-    assert "photos are not read yet" in sentences(ended.err)[0]
+    assert "leaf.jpg cannot be decoded" in sentences(ended.err)[0]
 
 
 def test_a_batch_is_answered_in_order_and_bad_lines_are_named(agri: Agri, index: Path, tmp_path: Path) -> None:
