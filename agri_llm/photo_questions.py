@@ -8,9 +8,8 @@ from dataclasses import replace
 from agri_llm import questions
 from agri_llm.phrases import phrase
 from agri_llm.questions import Understood
-from agri_llm.records import Diagnosis, Hit, Intent, Question
+from agri_llm.records import HEALTHY, Diagnosis, Hit, Intent, Question
 
-_HEALTHY = "__healthy"  # how labels of healthy crops end
 _CHEMICAL = ("chemical", "化学防治")
 
 
@@ -37,7 +36,7 @@ def problem(diagnosis: Diagnosis) -> str:
 
 def is_healthy(diagnosis: Diagnosis) -> bool:
     """Whether the photos show a healthy plant."""
-    return diagnosis.label.endswith(_HEALTHY)
+    return diagnosis.label.endswith(HEALTHY)
 
 
 def careful(understood: Understood, diagnosis: Diagnosis | None) -> Understood:

@@ -18,6 +18,7 @@ Intent = Literal["identify", "act", "when", "amount", "prevent", "explain"]
 Rating = Literal["up", "down"]
 Scope = Literal["in", "unknown_plant", "not_a_plant"]
 PhotoQuality = Literal["good", "too_small", "too_dark", "too_bright", "blurred", "no_plant"]
+HEALTHY, BACKGROUND = "__healthy", "background"  # how labels of healthy crops end; the label of photos without a crop
 FeedbackStatus = Literal["new", "approved", "edited", "rejected"]
 Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 

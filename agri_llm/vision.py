@@ -24,7 +24,8 @@ from agri_llm.photos import scope
 from agri_llm.photos.heat import heat, picture
 from agri_llm.photos.leaf_area import affected_area
 from agri_llm.photos.quality import quality
-from agri_llm.records import Diagnosis, Scope
+from agri_llm.records import BACKGROUND as BACKGROUND
+from agri_llm.records import HEALTHY, Diagnosis, Scope
 
 if TYPE_CHECKING:
     import torch
@@ -33,11 +34,10 @@ if TYPE_CHECKING:
 Values = NDArray[np.float32]
 SHIPPED = str(Path(__file__).parent / "photo_model")  # trained by training/configs/photos.yaml; its README.md says from what
 ABOUT = "photo.json"  # beside a model of ours: how its figures are read
-BACKGROUND = "background"  # the label of photos that show no crop
-HEALTHY = "__healthy"  # how the labels of healthy crops end
 # Crops that the labels call otherwise than the glossary.
 CROPS = {"common_bean": "bean", "bell_pepper": "chilli", "rice_pest": "rice"}
 ALTERNATIVES = 3
+HALF = 0.5  # a photo that rather shows another crop than the one named makes nothing certain
 TOGETHER = 16  # photos that go through the network at once; more are slower on a processor
 
 
@@ -111,7 +111,8 @@ class PhotoModel:
         foreign = crop is not None and not any(crop_of(label) == crop for label in self.labels)
         considered = np.ones_like(of_crop) if foreign else of_crop
         shares = self.shares(seen.logits).mean(axis=0) * considered
-        shares = shares / max(float(shares.sum()), 1e-9)
+        agreed = float(shares.sum())  # how much of what the photo shows fits the crop that was named
+        shares = shares / max(agreed, 1e-9)
         order = [at for at in np.argsort(-shares, kind="stable") if considered[at]]
         best = int(order[0])
         score = self.in_scope(seen)
@@ -123,7 +124,7 @@ class PhotoModel:
         return Diagnosis(
             label=self.labels[best],
             confidence=float(shares[best]),
-            certain=where == "in" and float(shares[best]) >= self.reading.certain_at,
+            certain=where == "in" and agreed >= HALF and float(shares[best]) >= self.reading.certain_at,
             alternatives=tuple((self.labels[at], float(shares[at])) for at in order[1 : 1 + ALTERNATIVES]),
             scope=where,
             scope_score=score,

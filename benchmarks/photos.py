@@ -45,7 +45,7 @@ REJECTED: list[list[object]] = [
         "8.7 against 12.3 in float32, 11 against 27 in bfloat16; looking alone is 1.4 times as fast",
     ],
     ["float32 while training", "12 against 27 in bfloat16 (AVX-512), 47 with the first quarter of the tensors frozen"],
-    ["augmentation by kornia 0.9", "0.5 to 0.9 s for 32 photos, ours 0.1 s: one matrix and one interpolation"],
+    ["augmentation by kornia 0.9", "0.5 to 0.9 s for 32 photos on a busy machine, as much as the step itself"],
     ["batches of 64 where nothing is learned", "15 against 20 in batches of 16"],
 ]
 

@@ -6,9 +6,9 @@ import csv
 from functools import cache
 from pathlib import Path
 
+from agri_llm.records import HEALTHY
 from knowledge_base.terms import Glossary
 
-HEALTHY = "__healthy"
 HEALTHY_NAMES = {
     "en": "healthy {crop}", "zh": "健康的{crop}", "es": "{crop} sano", "fr": "{crop}, sain", "pt": "{crop} saudável",
     "hi": "स्वस्थ {crop}", "sw": "{crop} yenye afya", "ar": "{crop} سليم",

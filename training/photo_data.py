@@ -23,7 +23,6 @@ from agri_llm.photos.pixels import UNREADABLE
 STORED = 256  # pixels of a side: photos are kept in this size while a model trains
 SPLITS = ("train", "validation", "test")
 SHARES = (0.7, 0.15)  # of a folder without splits: training and validation, the rest is for the test
-BACKGROUND = "background"  # the label of photos that show no crop
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -109,8 +108,7 @@ def pixels(photos: Sequence[LabelledPhoto]) -> NDArray[np.uint8]:
 def varied(photos: Tensor, size: int, smallest: float, colour: float) -> Tensor:
     """Turn, mirror, cut, tint and blur photos in 0–1, (photos, 3, side, side), at random; returns (photos, 3, size, size).
 
-    Leaves lie in any direction, light has any colour, and the distance differs: none of it may decide. All are one matrix and
-    one interpolation, a tenth of the time of a library that does them one after another.
+    Leaves lie in any direction, light has any colour, and the distance differs: none of it may decide.
     """
     count = len(photos)
     grid = functional.affine_grid(_places(count, smallest), [count, 3, size, size], align_corners=False)

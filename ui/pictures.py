@@ -9,14 +9,12 @@ from typing import Protocol
 import streamlit as st
 
 from agri_llm import photo_questions
-from agri_llm.errors import BadInput
 from agri_llm.records import Answer, Diagnosis, Photo
 from knowledge_base import photo_labels
 from ui import words
 from ui.words import word
 
 TYPES = ["jpg", "jpeg", "png", "webp", "heic", "heif", "avif"]  # what the file chooser offers; the content decides
-MOST = 6  # photos of one question
 SMALL = 120  # pixels of a thumbnail's width
 LEAST_SHARE = 0.03  # of an alternative that is worth naming
 
@@ -36,9 +34,7 @@ def received(files: Sequence[Uploaded]) -> tuple[Photo, ...]:
         return ()
     from agri_llm.photos import reception
 
-    if len(files) > MOST:
-        raise BadInput(f"{len(files)} photos were sent", f"we look at {MOST} at once", "choose the clearest")
-    return tuple(reception.receive(file.getvalue(), file.name) for file in files)
+    return reception.receive_all([(file.getvalue(), file.name) for file in files])
 
 
 def thumbnails(photos: Sequence[Photo]) -> None:

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -23,6 +24,7 @@ from agri_llm.photos.files import Kind, kind_of, other_kind
 from agri_llm.photos.pixels import MAX_PIXELS, UNREADABLE, TooLarge, TooSmall, upright
 from agri_llm.records import Photo
 
+MOST = 6  # photos of one question
 MAX_BYTES = 20 * 1024**2  # photos of phones have 2 to 12 MB
 _QUALITY = 90
 _NAME_LENGTH = 80
@@ -49,6 +51,13 @@ def receive(data: bytes, name: str = "photo") -> Photo:
     content = written.getvalue()
     width, height = picture.size
     return Photo(data=content, sha256=hashlib.sha256(content).hexdigest(), width=width, height=height)
+
+
+def receive_all(files: Sequence[tuple[bytes, str]]) -> tuple[Photo, ...]:
+    """Return the photos of one question, files with their names; BadInput for one that cannot be used, or for too many."""
+    if len(files) > MOST:
+        raise BadInput(f"{len(files)} photos were given", f"we look at {MOST} at once", "choose the clearest")
+    return tuple(receive(data, name) for data, name in files)
 
 
 def image(photo: Photo) -> Image.Image:

@@ -298,3 +298,14 @@ def test_threads_that_share_a_model_get_what_one_alone_gets(taught: Folder, mode
     for thread in threads:
         thread.join()
     assert found == {0: alone, 1: alone}
+
+
+def test_a_crop_that_the_photo_contradicts_makes_nothing_certain(untaught: Folder) -> None:
+    model = PhotoModel(untaught("resnet"))
+    at = model.labels.index("common_bean__brown_spot")
+    logits = np.zeros((1, len(model.labels)), dtype=np.float32)
+    logits[0, at], logits[0, model.labels.index("tomato__red_spot")] = 40.0, 20.0
+    seen = Seen(features=np.zeros((1, 4), dtype=np.float32), logits=logits)
+    assert model.judge(seen).certain
+    narrowed = model.judge(seen, "tomato")
+    assert (narrowed.label, narrowed.certain) == ("tomato__red_spot", False)

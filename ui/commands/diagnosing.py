@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from agri_llm.vision import PhotoModel
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif")  # of a folder; a file is judged by its content
-MOST_PHOTOS = 6  # of one question
 Looked = tuple[str, "Diagnosis | BadInput"]  # the path as it was given, and what came of it
 
 
@@ -44,9 +43,7 @@ def received(paths: Sequence[Path]) -> tuple[Photo, ...]:
     """Take in the photos of one question. Raises BadInput for one that cannot be used, or for more than six."""
     from agri_llm.photos import reception
 
-    if len(paths) > MOST_PHOTOS:
-        raise BadInput(f"{len(paths)} photos were given", f"we look at {MOST_PHOTOS} at once", "choose the clearest")
-    return tuple(reception.receive(_content(path), path.name) for path in paths)
+    return reception.receive_all([(_content(path), path.name) for path in paths])
 
 
 def _content(path: Path) -> bytes:
