@@ -10,14 +10,13 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from drawn_leaves import LABELS, backgrounds, build, leaf, leaves, save, save_photos, teach
 from safetensors.numpy import load_file
@@ -71,13 +70,7 @@ class Ended:
 Agri = Callable[..., Ended]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Sums come out alike only where they are added in the same order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
