@@ -30,6 +30,7 @@ class PhotoConfig:
     label_smoothing: float = 0.1
     balance: float = 0.5  # 0: photos count alike; 1: labels count alike
     mixup: float = 0.2
+    swap: float = 0.3  # share of the leaves on a sheet that are laid on another ground
     smallest: float = 0.35  # share of a photo that stays in view
     colour: float = 0.3  # how much light and colour vary
     seed: int = 0

@@ -26,7 +26,7 @@ from torch.nn import functional
 from agri_llm import vision
 from agri_llm.errors import BadInput
 from agri_llm.vision import Seen
-from training import calibration, outsiders, photo_data
+from training import calibration, grounds, outsiders, photo_data
 from training.photo_config import PhotoConfig
 from training.photo_data import LabelledPhoto
 
@@ -204,19 +204,28 @@ def balanced(rows: NDArray[np.int64], targets: NDArray[np.int64], balance: float
     return np.concatenate(repeated)
 
 
-@dataclass(frozen=True)
 class _Collator:
     """Turns numbers of photos into what the network takes: varied and mixed where it learns, as they are where it is tested."""
 
-    photos: Photos
-    eyes: Eyes
-    config: PhotoConfig
+    def __init__(self, photos: Photos, eyes: Eyes, config: PhotoConfig) -> None:
+        self.photos, self.eyes, self.config = photos, eyes, config
+        self._leaves = grounds.leaves(photos.pixels) if config.swap > 0 else None
+        rows = photos.rows("train")
+        self._scenes = photos.pixels[[row for row in rows if photos.listed[row].label == vision.BACKGROUND]]
+
+    def _swapped(self, pixels: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        if self._leaves is None:
+            return pixels
+        chosen = torch.randint(0, max(1, len(self._scenes)), (len(pixels),))[: len(self._scenes)].numpy()
+        scenes = torch.from_numpy(self._scenes[chosen]).float() / 255
+        return grounds.swapped(pixels, torch.from_numpy(self._leaves[rows]).float(), scenes, self.config.swap)
 
     def __call__(self, batch: list[dict[str, int]]) -> dict[str, Tensor]:
         rows = np.array([each["row"] for each in batch])
         pixels = torch.from_numpy(self.photos.pixels[rows]).float() / 255
         targets = functional.one_hot(torch.from_numpy(self.photos.targets[rows]), len(self.photos.labels)).float()
         if batch[0]["learned"]:
+            pixels = self._swapped(pixels, rows)
             pixels = photo_data.varied(pixels, self.config.train_size, self.config.smallest, self.config.colour)
             pixels, targets = photo_data.mixed(pixels, targets, self.config.mixup)
         else:

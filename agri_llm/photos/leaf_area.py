@@ -104,6 +104,13 @@ def affected_area(image: Image.Image, heat: NDArray[np.floating] | None = None) 
     return Affected(percent, _resized(leaf, image.size), _resized(affected, image.size))
 
 
+def leaf_on_sheet(image: Image.Image) -> Flags | None:
+    """Return where the leaf is, (height, width) of a photo of at most SIZE pixels; None where it lies on no plain sheet."""
+    colours = _colours(image.convert("RGB"))
+    sheet = _sheet(colours)
+    return None if sheet is None else _leaf_on_sheet(colours, sheet)
+
+
 def _colours(image: Image.Image) -> _Colours:
     pixels = np.asarray(image, dtype=np.float32) / 255
     smooth = ndimage.gaussian_filter(pixels, (_BLUR, _BLUR, 0))
