@@ -139,7 +139,7 @@ def _gives_dose(passage: Passage, named: Collection[str], products: set[str]) ->
     present = stems(f"{passage.title} {passage.heading} {passage.text}")
     if not all(stem(word) in present for word in named):
         return False
-    with_rate = [span.text for span in sentences.split(passage.text) if _has_rate(span.text)]
+    with_rate = [span.text for span in sentences.split(passage.text) if has_rate(span.text)]
     return any(_is_of(products, text) for text in with_rate)
 
 
@@ -153,5 +153,6 @@ def _is_of(products: set[str], text: str) -> bool:
     return characters <= found and (not words or bool(words & found))
 
 
-def _has_rate(text: str) -> bool:
+def has_rate(text: str) -> bool:
+    """Whether a text has an amount for an area or a volume, or any weight or volume."""
     return any(" per " in one.kind or one.kind.split()[0] in ("volume", "mass", "倍") for one in quantities.find(text))

@@ -104,13 +104,26 @@ class Photo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a second model says it sees on the photos of a diagnosis: cleaned, never checked, no ground for advice.
+
+    `fits` is the label of the photo model that it would choose, "" where it finds none fitting. `questions` would tell the
+    possibilities apart.
+    """
+
+    text: str
+    fits: str
+    questions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Diagnosis:
     """What photos of a plant seem to show: a hypothesis. `label` is the best guess, "crop__condition", whatever the scope.
 
     `confidence` is calibrated, 0–1; `certain` is False where nobody should act on it. `scope` says whether the photos show
     anything the model was trained for, `scope_score`, 0–1, how surely; `quality` whether they are good enough to look at.
     `affected_area_percent` is the share of the visible leaf that is discoloured. `heatmap` is a JPEG of the first photo with
-    the places that the label rests on.
+    the places that the label rests on. `seen` is what a second model sees, where there is one.
     """
 
     label: str
@@ -122,6 +135,7 @@ class Diagnosis:
     quality: PhotoQuality = "good"
     affected_area_percent: float | None = None
     heatmap: bytes | None = field(default=None, repr=False)
+    seen: Description | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

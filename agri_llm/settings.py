@@ -35,11 +35,18 @@ class Settings(BaseSettings):
         "", description="second look at the passages found: none, `context` (the embedder), or a cross-encoder by name or path"
     )
 
-    photo_model: str = Field("", description="transformers image classifier by name or folder; the shipped one when empty")
+    photo_model: str = Field(
+        "", description="transformers image classifier, CLIP or SigLIP, by name or folder; the shipped classifier when empty"
+    )
     photo_labels: Path | None = Field(
         None,
         description='JSON file that says which of our labels those of the photo model are, like {"rust": "common_bean__rust"}',
     )
+    photo_languages: str = Field("en", description="languages in which CLIP or SigLIP reads our labels, like en,zh")
+    photo_describer: bool = Field(
+        False, description="let a model on `endpoint_url` look at the photos too, which are sent there"
+    )
+    photo_describer_model: str = Field("", description="name of that model on the server; AGRI_MODEL when empty")
 
     writer: Literal["composer", "local", "endpoint"] = Field("composer", description="who writes the answers")
     model: str = Field("", description="transformers model (local) or the model's name on the server (endpoint)")

@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from agri_llm.errors import ModelMissing
+from agri_llm.errors import SettingsInvalid
 from agri_llm.photos import scope
 from agri_llm.photos.heat import heat, picture
 from agri_llm.photos.leaf_area import affected_area
+from agri_llm.photos.networks import features_and_logits as features_and_logits
+from agri_llm.photos.networks import last_layer as last_layer
+from agri_llm.photos.networks import loaded as loaded
+from agri_llm.photos.networks import network as network
 from agri_llm.photos.quality import quality
 from agri_llm.records import BACKGROUND as BACKGROUND
 from agri_llm.records import HEALTHY, Diagnosis, Scope
@@ -74,7 +78,18 @@ class PhotoModel:
     def labels(self) -> tuple[str, ...]:
         """What it can tell apart, "crop__condition" each, in the order of its logits."""
         named = self._network.config.id2label
+        unknown = sorted(set(self._names) - set(named.values()))
+        if unknown:
+            raise SettingsInvalid(
+                f"AGRI_PHOTO_LABELS names {unknown[0]!r}",
+                f"the photo model {self.name!r} has no such label",
+                f"use those it has, like {named[0]!r}",
+            )
         return tuple(self._names.get(named[at], named[at]) for at in range(len(named)))
+
+    def labels_of(self, crop: str | None) -> tuple[str, ...]:
+        """Return what can befall a crop; every label where none is named, or one that it never learned."""
+        return tuple(label for label in self.labels if crop_of(label) == crop) or self.labels
 
     def diagnose(self, photos: Sequence[Image.Image], *, crop: str | None = None, with_heat: bool = False) -> Diagnosis:
         """Say what photos of one plant seem to show; raises ValueError without a photo, ModelMissing.
@@ -98,8 +113,8 @@ class PhotoModel:
             heatmap=None if places is None else picture(used[0], places),
         )
 
-    def heat(self, photo: Image.Image, label: str) -> Values:
-        """Return which places of a photo speak for a label, (rows, columns), 0–1."""
+    def heat(self, photo: Image.Image, label: str) -> Values | None:
+        """Return which places of a photo speak for a label, (rows, columns), 0–1; None where the network keeps no places."""
         import torch
 
         with self._lock:
@@ -109,8 +124,9 @@ class PhotoModel:
         """Say what photos of one plant that the network has seen show together."""
         of_crop = np.array([crop is None or crop_of(label) in (crop, BACKGROUND) for label in self.labels])
         foreign = crop is not None and not any(crop_of(label) == crop for label in self.labels)
-        considered = np.ones_like(of_crop) if foreign else of_crop
-        shares = self.shares(seen.logits).mean(axis=0) * considered
+        first = np.array([self.labels.index(label) for label in self.labels])  # one label of ours may be several of theirs
+        considered = (np.ones_like(of_crop) if foreign else of_crop) & (first == np.arange(len(first)))
+        shares = np.bincount(first, self.shares(seen.logits).mean(axis=0), len(first)) * considered
         agreed = float(shares.sum())  # how much of what the photo shows fits the crop that was named
         shares = shares / max(agreed, 1e-9)
         order = [at for at in np.argsort(-shares, kind="stable") if considered[at]]
@@ -178,25 +194,17 @@ class PhotoModel:
     def _network(self) -> PreTrainedModel:
         with self._lock:  # transformers cannot load in two threads at once
             if self._loaded is None:
-                self._loaded = network(self.name)
+                self._loaded = self._load()
             return self._loaded
+
+    def _load(self) -> PreTrainedModel:
+        return network(self.name)
 
 
 def crop_of(label: str) -> str:
     """Return the crop of a label, "crop__condition", by the id that the glossary has for it."""
     name = label.split("__")[0]
     return CROPS.get(name, name.replace("_", "-"))
-
-
-def network(name: str) -> PreTrainedModel:
-    """Load an image classifier in single precision, ready to be asked. Raises ModelMissing."""
-    import torch
-    from transformers import AutoModelForImageClassification
-
-    model: PreTrainedModel = loaded(
-        AutoModelForImageClassification.from_pretrained, name, dtype=torch.float32, use_safetensors=True
-    )
-    return model.eval()
 
 
 def reading_of(name: str) -> Reading:
@@ -207,44 +215,3 @@ def reading_of(name: str) -> Reading:
     wanted = getattr(processor, "crop_size", None) or processor.size
     size = int(wanted.get("height") or wanted.get("shortest_edge") or Reading.size)
     return Reading(size=size, mean=tuple(processor.image_mean), std=tuple(processor.image_std))
-
-
-def loaded(load: Callable[..., Any], name: str, **options: Any) -> Any:
-    """Load a part of an image model with transformers; ModelMissing where it is not there, damaged or of another kind."""
-    from safetensors import SafetensorError
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # a network for photos is loaded in a second
-    try:
-        return load(name, **options)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelMissing(
-            f"The photo model {name!r} cannot be loaded ({str(error).partition(chr(10))[0].rstrip('.')})",
-            "without it no photo can be looked at",
-            "give the folder or name of a transformers image classifier whose weights are safetensors",
-        ) from error
-
-
-def features_and_logits(model: PreTrainedModel, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a network and return what goes into its last layer, (photos, dimensions), and what comes out, (photos, labels)."""
-    kept: list[torch.Tensor] = []
-    hook = last_layer(model).register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
-    try:
-        logits = model(pixel_values=pixels).logits
-    finally:
-        hook.remove()
-    return kept[-1].float(), logits.float()
-
-
-def last_layer(model: PreTrainedModel) -> torch.nn.Linear:
-    """Return the layer that turns features into labels. Raises ModelMissing where the network has none."""
-    import torch
-
-    layers = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
-    if not layers or layers[-1].out_features != model.config.num_labels:
-        raise ModelMissing(
-            f"{type(model).__name__} does not end in a linear layer",
-            "its features are needed to know what it never learned",
-            "use a classifier such as MobileNetV2, ConvNeXt, ResNet, ViT or Swin",
-        )
-    return layers[-1]

@@ -3,16 +3,47 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from agri_llm.records import HEALTHY
+from agri_llm.errors import SettingsInvalid
+from agri_llm.records import BACKGROUND, HEALTHY
 from knowledge_base.terms import Glossary
 
+_LABEL = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*__[a-z0-9]+(?:_[a-z0-9]+)*")  # "crop__condition"
 HEALTHY_NAMES = {
     "en": "healthy {crop}", "zh": "健康的{crop}", "es": "{crop} sano", "fr": "{crop}, sain", "pt": "{crop} saudável",
     "hi": "स्वस्थ {crop}", "sw": "{crop} yenye afya", "ar": "{crop} سليم",
 }  # fmt: skip
+
+
+def read_names(path: Path) -> dict[str, str]:
+    """Read which of our labels those of somebody else's model are. Raises SettingsInvalid."""
+    found = f"AGRI_PHOTO_LABELS is {str(path)!r}"
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsInvalid(found, f"it cannot be read ({error})", "give a JSON object") from error
+    if not isinstance(names, dict) or not names:
+        raise SettingsInvalid(found, "it holds no names", 'give a JSON object like {"rust": "common_bean__rust"}')
+    for theirs, ours in names.items():
+        if not (isinstance(ours, str) and (ours == BACKGROUND or _LABEL.fullmatch(ours))):
+            why = f"{theirs!r} is {ours!r} in it, which is no label of ours"
+            raise SettingsInvalid(found, why, f'write it like "common_bean__rust", "common_bean{HEALTHY}" or "{BACKGROUND}"')
+    return names
+
+
+def by_label(names: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return for every label of ours the names that stand for it."""
+    return {ours: tuple(theirs for theirs, label in names.items() if label == ours) for ours in names.values()}
+
+
+def labels() -> tuple[str, ...]:
+    """Return all labels that a sheet is about."""
+    return tuple(_sheets())
 
 
 def sheet_of(label: str) -> str | None:

@@ -224,7 +224,7 @@ def diagnose(
     with quiet.results() as out:
         _start()
         paths = diagnosing.files_in(batch) if batch is not None else photos or []
-        for path, found in diagnosing.each(wiring.photo_model(), paths, wiring.crop_of(crop)):
+        for path, found in diagnosing.each(wiring.diagnosis, paths, wiring.crop_of(crop)):
             if isinstance(found, BadInput):
                 bad += _tell(found)
             else:

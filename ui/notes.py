@@ -1,17 +1,32 @@
-"""What a reader must know of the sources of an answer: that they are in another language, or for another region."""
+"""What a reader must know of the sources of an answer: that they are in another language, or for another region.
+
+Also that two models which looked at the photos do not agree.
+"""
 
 from __future__ import annotations
 
 from agri_llm.phrases import phrase
 from agri_llm.questions import language_note, language_of
 from agri_llm.records import Answer
+from knowledge_base import photo_labels
 from knowledge_base.places import elsewhere
 from knowledge_base.terms import Glossary
 
 
 def about(answer: Answer) -> list[str]:
     """Return the notes, a sentence each, in the language of the question; none where there is nothing to know."""
-    return [note for note in (language_note(answer), _region_note(answer)) if note]
+    return [note for note in (_second_note(answer), language_note(answer), _region_note(answer)) if note]
+
+
+def _second_note(answer: Answer) -> str:
+    """Say that a second model would name another problem than the photo model does."""
+    found = answer.diagnosis
+    if found is None or found.seen is None or found.seen.fits == found.label:
+        return ""
+    language = language_of(answer.question.text, answer.question.language)
+    if not found.seen.fits:
+        return phrase(language, "second_none")
+    return phrase(language, "second_differs", label=photo_labels.name_of(found.seen.fits, language))
 
 
 def _region_note(answer: Answer) -> str:

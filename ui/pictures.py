@@ -11,7 +11,7 @@ import streamlit as st
 from agri_llm import photo_questions
 from agri_llm.records import Answer, Diagnosis, Photo
 from knowledge_base import photo_labels
-from ui import words
+from ui import second_model, words
 from ui.words import word
 
 TYPES = ["jpg", "jpeg", "png", "webp", "heic", "heif", "avif"]  # what the file chooser offers; the content decides
@@ -51,6 +51,7 @@ def diagnosis(answer: Answer) -> None:
     if found is None or photo_questions.problem(found):
         return
     st.html(_panel(found))
+    second_model.show(found)
     if found.heatmap is not None and st.toggle(word("heat_map"), key=f"heat-{answer.id}"):
         st.image(found.heatmap, caption=word("heat_map_about"), width=320)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from functools import cache
 from typing import TYPE_CHECKING
@@ -13,8 +12,13 @@ from agri_llm.errors import SettingsInvalid
 from agri_llm.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PIL.Image import Image
+
     from agri_llm.assistant import Assistant
     from agri_llm.language.brief import LanguageModel
+    from agri_llm.photo_description import PhotoDescriber
     from agri_llm.records import Diagnosis, Question
     from agri_llm.store import Store
     from agri_llm.vision import PhotoModel
@@ -133,7 +137,7 @@ def assistant() -> Assistant:
         from agri_llm.photos import reception
 
         pictures = [reception.image(photo) for photo in question.photos]
-        return photo_model().diagnose(pictures, crop=crop_of(question.crop), with_heat=True)
+        return diagnosis(pictures, crop=crop_of(question.crop), question=question, with_heat=True)
 
     return Assistant(
         search=base.search,
@@ -148,21 +152,61 @@ def assistant() -> Assistant:
     )
 
 
+def diagnosis(
+    photos: Sequence[Image], *, crop: str | None = None, question: Question | None = None, with_heat: bool = False
+) -> Diagnosis:
+    """What photos of one plant show: what the photo model says and, where the settings want it, what a second model sees."""
+    from agri_llm.questions import language_of
+
+    model, describer = photo_model(), photo_describer()
+    found = model.diagnose(photos, crop=crop, with_heat=with_heat)
+    if describer is None:
+        return found
+    said = question.text if question else ""
+    language = language_of(said, question.language if question else None)
+    return describer.beside(found, photos, labels=model.labels_of(crop), said=said, language=language)
+
+
+@cache
+def photo_describer() -> PhotoDescriber | None:
+    """The second model that looks at photos, on the server of AGRI_ENDPOINT_URL; None unless AGRI_PHOTO_DESCRIBER is set."""
+    chosen = settings()
+    if not chosen.photo_describer:
+        return None
+    from agri_llm.language.endpoint import EndpointModel
+    from agri_llm.photo_description import LONGEST_TOKENS, PhotoDescriber
+
+    seconds = chosen.endpoint_timeout_seconds
+    model = EndpointModel(
+        chosen.endpoint_url,
+        chosen.photo_describer_model or chosen.model,
+        chosen.endpoint_key.get_secret_value() if chosen.endpoint_key else None,
+        timeout_seconds=seconds,
+        max_new_tokens=LONGEST_TOKENS,
+        temperature=0.0,
+        retries=0,  # a person waits, and the page goes on without it
+    )
+    return PhotoDescriber(model, seconds)
+
+
 @cache
 def photo_model() -> PhotoModel:
-    """The photo model in use, loaded on first use; raises SettingsInvalid where its labels cannot be read."""
+    """The photo model in use, loaded on first use; raises SettingsInvalid where its labels cannot be read, ModelMissing.
+
+    A CLIP or SigLIP model reads our labels as texts; with AGRI_PHOTO_LABELS the names in it are the texts.
+    """
+    from agri_llm import zero_shot
     from agri_llm.vision import SHIPPED, PhotoModel
+    from knowledge_base import photo_labels, photo_prompts
 
     chosen = settings()
-    names: dict[str, str] = {}
-    if chosen.photo_labels is not None:
-        try:
-            names = {str(key): str(value) for key, value in json.loads(chosen.photo_labels.read_text(encoding="utf-8")).items()}
-        except (OSError, ValueError, AttributeError) as error:
-            raise SettingsInvalid(
-                f"AGRI_PHOTO_LABELS is {str(chosen.photo_labels)!r}", f"it holds no names ({error})", "give a JSON object"
-            ) from error
-    return PhotoModel(chosen.photo_model or SHIPPED, names)
+    names = photo_labels.read_names(chosen.photo_labels) if chosen.photo_labels else {}
+    if not chosen.photo_model or not zero_shot.compares_texts(chosen.photo_model):
+        return PhotoModel(chosen.photo_model or SHIPPED, names)
+    languages = [language.strip() for language in chosen.photo_languages.split(",") if language.strip()]
+    return zero_shot.ZeroShotModel(
+        chosen.photo_model, photo_labels.by_label(names) if names else photo_prompts.texts(languages)
+    )
 
 
 def crop_of(name: str | None) -> str | None:

@@ -67,7 +67,11 @@ class EndpointModel:
         return {"server": self._server, "model": self.name, "adapter": self.adapter, "offered": sorted(offered)}
 
     def stream(self, brief: Brief) -> Generator[str, None, None]:
-        """Yield the answer as the server writes it; closing the generator hangs up, and the server stops writing.
+        """Yield the answer as the server writes it, like `reply`."""
+        return self.reply(brief.messages)
+
+    def reply(self, messages: Iterable[Mapping[str, Any]]) -> Generator[str, None, None]:
+        """Yield what the server writes to any messages; closing the generator hangs up, and the server stops writing.
 
         Raises ModelUnavailable, after the text so far where the server died while writing.
         """
@@ -77,7 +81,7 @@ class EndpointModel:
             except _Refused:  # some servers and keys allow writing but no list; a model with a name needs none
                 if not self._wanted:
                     raise
-        request = {"model": self.name, "messages": [dict(message) for message in brief.messages], **self._choices}
+        request = {"model": self.name, "messages": [dict(message) for message in messages], **self._choices}
         with closing(self._persistently(lambda: self._write(request))) as pieces:
             yield from pieces
 

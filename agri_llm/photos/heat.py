@@ -26,8 +26,11 @@ _STRENGTH = 0.65  # at the hottest place; below, the leaf stays visible
 _LONGER = 640  # pixels of the picture
 
 
-def heat(model: PreTrainedModel, pixels: torch.Tensor, label: int) -> Heat:
-    """Return how much each place of one photo (1, 3, height, width) speaks for a label, (rows, columns), 0–1."""
+def heat(model: PreTrainedModel, pixels: torch.Tensor, label: int) -> Heat | None:
+    """Return how much each place of one photo (1, 3, height, width) speaks for a label, (rows, columns), 0–1.
+
+    None where no layer of the network keeps places apart.
+    """
     import torch
 
     maps: list[torch.Tensor] = []
@@ -43,6 +46,8 @@ def heat(model: PreTrainedModel, pixels: torch.Tensor, label: int) -> Heat:
     finally:
         for hook in hooks:
             hook.remove()
+    if not maps:
+        return None
     values, slopes = _deciding(maps, torch.autograd.grad(score, maps, allow_unused=True))
     found = torch.relu((values * slopes).sum(dim=0)).detach().numpy()
     return (found / max(float(found.max()), 1e-9)).astype(np.float32)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agri_llm.errors import BadInput
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from agri_llm.records import Diagnosis, Photo
-    from agri_llm.vision import PhotoModel
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif")  # of a folder; a file is judged by its content
 Looked = tuple[str, "Diagnosis | BadInput"]  # the path as it was given, and what came of it
+
+
+class Look(Protocol):
+    """Says what photos of one plant show; `ui.wiring.diagnosis` is one."""
+
+    def __call__(self, photos: Sequence[Image.Image], *, crop: str | None = None) -> Diagnosis:
+        """Look at photos of a crop, or of any."""
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -26,7 +34,7 @@ def files_in(folder: Path) -> list[Path]:
     return found
 
 
-def each(model: PhotoModel, paths: Sequence[Path], crop: str | None) -> Iterator[Looked]:
+def each(look: Look, paths: Sequence[Path], crop: str | None) -> Iterator[Looked]:
     """Yield what every photo seems to show, one after another; a file that is no photo is an error, not the end."""
     from agri_llm.photos import reception
 
@@ -36,7 +44,7 @@ def each(model: PhotoModel, paths: Sequence[Path], crop: str | None) -> Iterator
         except BadInput as error:
             yield str(path), error
         else:
-            yield str(path), model.diagnose([photo], crop=crop)
+            yield str(path), look([photo], crop=crop)
 
 
 def received(paths: Sequence[Path]) -> tuple[Photo, ...]:
@@ -71,6 +79,9 @@ def as_json(path: str, found: Diagnosis) -> dict[str, Any]:
         "alternatives": [{"label": label, "confidence": round(share, 4)} for label, share in found.alternatives],
         "affected_area_percent": found.affected_area_percent,
         "quality": found.quality,
+        "seen": None
+        if found.seen is None
+        else {"text": found.seen.text, "questions": list(found.seen.questions), "label": found.seen.fits or None},
     }
 
 
@@ -81,4 +92,5 @@ def as_text(path: str, found: Diagnosis) -> str:
     if found.quality != "good":
         state = f"take another photo: {found.quality.replace('_', ' ')}"
     area = "" if found.affected_area_percent is None else f", {found.affected_area_percent:g} % of the leaf discoloured"
-    return f"{path}: {found.label} {found.confidence:.0%} ({state}{area})"
+    other = "" if found.seen is None or found.seen.fits == found.label else f", a second model says {found.seen.fits or 'none'}"
+    return f"{path}: {found.label} {found.confidence:.0%} ({state}{area}{other})"
