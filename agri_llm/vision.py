@@ -23,16 +23,15 @@ from agri_llm.errors import SettingsInvalid
 from agri_llm.photos import scope
 from agri_llm.photos.heat import heat, picture
 from agri_llm.photos.leaf_area import affected_area
-from agri_llm.photos.networks import features_and_logits as features_and_logits
 from agri_llm.photos.networks import last_layer as last_layer
 from agri_llm.photos.networks import loaded as loaded
 from agri_llm.photos.networks import network as network
+from agri_llm.photos.networks import views_and_logits as views_and_logits
 from agri_llm.photos.quality import quality
 from agri_llm.records import BACKGROUND as BACKGROUND
 from agri_llm.records import HEALTHY, Diagnosis, Scope
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
 
 Values = NDArray[np.float32]
@@ -58,10 +57,27 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What the network makes of photos: features (photos, dimensions) before the last layer, logits (photos, labels)."""
+    """What the network makes of photos: `views` (photos, dimensions) at several depths, the last one before the last layer,
+    and logits (photos, labels).
+    """
 
-    features: Values
+    views: tuple[Values, ...]
     logits: Values
+
+    @property
+    def features(self) -> Values:
+        """What goes into the last layer, (photos, dimensions)."""
+        return self.views[-1]
+
+    def of(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Seen:
+        """Return what was seen of some of the photos."""
+        return Seen(views=tuple(view[rows] for view in self.views), logits=self.logits[rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Seen]) -> Seen:
+        """Return what was seen of all photos of several parts, one after another."""
+        views = tuple(np.concatenate(each) for each in zip(*(part.views for part in parts), strict=True))
+        return cls(views=views, logits=np.concatenate([part.logits for part in parts]))
 
 
 class PhotoModel:
@@ -155,20 +171,19 @@ class PhotoModel:
 
     def in_scope(self, seen: Seen) -> float:
         """Return how surely photos of one plant belong to what the model learned, 0–1; 1 where nobody fitted that."""
-        return 1.0 if self._known is None else float(self._known.scores(seen.features, seen.logits).mean())
+        return 1.0 if self._known is None else float(self._known.scores(seen.views, seen.logits).mean())
 
     def look(self, photos: Sequence[Image.Image]) -> Seen:
         """Run photos through the network, in batches."""
         import torch
 
-        model = self._network  # loaded out here: weights made in inference mode could give no heat map
-        found: list[tuple[torch.Tensor, torch.Tensor]] = []
+        model, found = self._network, list[Seen]()  # loaded out here: weights made in inference mode could give no heat map
         for start in range(0, len(photos), TOGETHER):
             pixels = torch.from_numpy(self.pixels(photos[start : start + TOGETHER]))
             with self._lock, torch.inference_mode():
-                found.append(features_and_logits(model, pixels))
-        features, logits = (torch.cat(parts).numpy() for parts in zip(*found, strict=True))
-        return Seen(features=features, logits=logits)
+                views, logits = views_and_logits(model, pixels)
+            found.append(Seen(views=tuple(view.numpy() for view in views), logits=logits.numpy()))
+        return Seen.joined(found)
 
     def pixels(self, photos: Sequence[Image.Image]) -> Values:
         """Return photos as the network takes them, (photos, 3, size, size), each stretched to a square."""

@@ -88,7 +88,7 @@ class ZeroShotModel(PhotoModel):
         logits = float(model.logit_scale.detach().exp()) * features @ self._directions.T
         if self._by_sigmoid:
             logits += float(model.logit_bias.detach())
-        return Seen(features=features, logits=logits.astype(np.float32))
+        return Seen(views=(features,), logits=logits.astype(np.float32))
 
     @cached_property
     def _directions(self) -> Values:

@@ -138,7 +138,7 @@ class Eyes:
     """A network with the way its pixels are scaled; looks at stored photos without learning."""
 
     def __init__(self, model: PreTrainedModel, config: PhotoConfig) -> None:
-        reading = vision.reading_of(config.model)
+        reading = vision.PhotoModel(config.model).reading
         self.model, self.size = model, config.size
         self.mean, self.std = (torch.tensor(each).view(1, 3, 1, 1) for each in (reading.mean, reading.std))
 
@@ -155,11 +155,12 @@ class Eyes:
     def look(self, pixels: NDArray[np.uint8], *, exactly: bool = True) -> Seen:
         """Return features and logits of stored photos; four times as fast in bfloat16, where not `exactly`."""
         self.model.eval()
-        parts = [pixels[begin : begin + TOGETHER] for begin in range(0, len(pixels), TOGETHER)]
+        parts, found = [pixels[begin : begin + TOGETHER] for begin in range(0, len(pixels), TOGETHER)], list[Seen]()
         with torch.inference_mode(), torch.autocast(self.model.device.type, torch.bfloat16, enabled=not exactly and has_bf16()):
-            found = [vision.features_and_logits(self.model, self.prepared(part)) for part in parts]
-        features, logits = (torch.cat(each).cpu().numpy() for each in zip(*found, strict=True))
-        return Seen(features=features, logits=logits)
+            for part in parts:
+                views, logits = vision.views_and_logits(self.model, self.prepared(part))
+                found.append(Seen(views=tuple(view.cpu().numpy() for view in views), logits=logits.cpu().numpy()))
+        return Seen.joined(found)
 
 
 def has_bf16() -> bool:
@@ -335,9 +336,8 @@ def finish(model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoConf
     warmth = calibration.temperature(held.logits, targets[rows])
     shares = softmax(held.logits / warmth, axis=1)
     is_crop = np.array([photos.listed[row].label != vision.BACKGROUND for row in rows])
-    outside = eyes.look(np.concatenate([photos.pixels[rows[~is_crop]], outsiders.drawn(60, config.seed)]))
-    typical = calibration.typical(taught.features, targets[photos.rows("train")], config.seed)
-    inside = Seen(features=held.features[is_crop], logits=held.logits[is_crop])
+    outside = [held.of(~is_crop), eyes.look(outsiders.drawn(60, config.seed))]
+    views = calibration.views(taught, targets[photos.rows("train")], config.seed)
     reading = vision.Reading(
         size=config.size,
         mean=tuple(eyes.mean.flatten().tolist()),
@@ -347,7 +347,7 @@ def finish(model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoConf
     )
     folder = config.out / "model"
     model.half().save_pretrained(folder)
-    calibration.fit_scope(typical, inside, outside).save(folder)
+    calibration.fit_scope(views, held.of(is_crop), outside).save(folder)
     trained = {**asdict(config), "model": Path(config.model).name}  # where folders lie on this machine is nobody's business
     trained = {name: value for name, value in trained.items() if not isinstance(value, Path)}
     about = {"reading": asdict(reading), "trained": trained}

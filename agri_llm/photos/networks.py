@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+DEPTHS = (0.4, 0.67, 1.0)  # shares of the inner states; two earlier ones added nothing on photos of crops left out
+MAP = 4  # dimensions of features that still have places
+
 
 def network(name: str) -> PreTrainedModel:
     """Load an image classifier in single precision, ready to be asked. Raises ModelMissing."""
@@ -39,15 +42,25 @@ def loaded(load: Callable[..., Any], name: str, **options: Any) -> Any:
         ) from error
 
 
-def features_and_logits(model: PreTrainedModel, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a network and return what goes into its last layer, (photos, dimensions), and what comes out, (photos, labels)."""
+def views_and_logits(model: PreTrainedModel, pixels: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Run a network; return what it sees at DEPTHS and before its last layer, (photos, dimensions) each, and its logits.
+
+    What is spread over places of the photo is averaged over them; a network that shows no inner states has the last view alone.
+    """
     kept: list[torch.Tensor] = []
     hook = last_layer(model).register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
     try:
-        logits = model(pixel_values=pixels).logits
+        output = model(pixel_values=pixels, output_hidden_states=True)
     finally:
         hook.remove()
-    return kept[-1].float(), logits.float()
+    states = output.hidden_states or ()
+    inner = [_averaged(states[round(depth * (len(states) - 1))]) for depth in DEPTHS if states]
+    return [*inner, kept[-1].float()], output.logits.float()
+
+
+def _averaged(state: torch.Tensor) -> torch.Tensor:
+    """Average over places: (photos, channels, rows, columns), or (photos, places, channels) of a transformer."""
+    return state.float().mean((2, 3) if state.dim() == MAP else 1)
 
 
 def last_layer(model: PreTrainedModel) -> torch.nn.Linear:
