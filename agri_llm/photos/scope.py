@@ -16,7 +16,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+
+from agri_llm.errors import ModelMissing
 
 Values = NDArray[np.float32]
 TYPICAL, FACTS = "scope.safetensors", "scope.json"
@@ -67,16 +70,22 @@ class Known:
 
     @classmethod
     def open(cls, folder: Path) -> Known | None:
-        """Read what `save` wrote; None where there is nothing."""
+        """Read what `save` wrote; None where there is nothing. Raises ModelMissing where it is damaged or old."""
         if not (folder / FACTS).is_file():
             return None
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        arrays = load_file(folder / TYPICAL)
-        views: dict[str, dict[str, Values]] = {}
-        for name, values in arrays.items():
-            number, _, part = name.partition(".")
-            views.setdefault(number, {})[part] = values.astype(np.float32)
-        return cls(views=tuple(View(**views[number]) for number in sorted(views)), **facts)
+        try:
+            facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+            views: dict[str, dict[str, Values]] = {}
+            for name, values in load_file(folder / TYPICAL).items():
+                number, _, part = name.partition(".")
+                views.setdefault(number, {})[part] = values.astype(np.float32)
+            return cls(views=tuple(View(**views[number]) for number in sorted(views)), **facts)
+        except (OSError, ValueError, TypeError, SafetensorError) as error:
+            raise ModelMissing(
+                f"What the photo model in {folder} knows cannot be read ({error})",
+                "without it the model cannot tell plants that it never learned",
+                "train it with this version, or set AGRI_PHOTO_MODEL to another one",
+            ) from error
 
     def save(self, folder: Path) -> None:
         """Write it beside the model; nothing pickled. Typical photos are kept in half precision, as only their angle counts."""

@@ -137,7 +137,7 @@ def test_new_photos_are_told_apart(trained: Path, config: Path) -> None:
 
 def test_the_model_folder_is_in_half_precision_and_holds_nothing_pickled(trained: Path) -> None:
     assert {values.dtype for name, values in weights(trained).items() if "num_batches" not in name} == {np.dtype("float16")}
-    assert load_file(trained / "scope.safetensors")["typical"].dtype == np.float16
+    assert load_file(trained / "scope.safetensors")["0.typical"].dtype == np.float16
     names = [path.name for path in trained.rglob("*")]
     assert {"model.safetensors", "config.json", "photo.json", "scope.json", "scope.safetensors"} <= set(names)
     assert not [name for name in names if Path(name).suffix in PICKLED]

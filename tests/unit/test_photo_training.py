@@ -260,7 +260,7 @@ def test_the_probe_tells_apart_what_lies_apart() -> None:
     model, random = build("vit"), np.random.default_rng(7)
     targets = np.arange(60) % 3
     features = np.eye(32)[targets] * 3 + random.normal(0, 0.5, (60, 32))
-    photos.probe(model, Seen(features=features.astype(np.float32), logits=np.zeros((60, 3), np.float32)), targets, 0)
+    photos.probe(model, Seen(views=(features.astype(np.float32),), logits=np.zeros((60, 3), np.float32)), targets, 0)
     with torch.no_grad():
         best = model.classifier(torch.from_numpy(features).float()).argmax(1).numpy()
     assert (best == targets).mean() == 1
@@ -335,21 +335,22 @@ def test_scope_tells_known_photos_from_others(tmp_path: Path) -> None:
 
     def inside() -> Seen:
         near = np.eye(16)[targets] + random.normal(0, 0.1, (200, 16))
-        return Seen(features=near.astype(np.float32), logits=(8 * near[:, :3]).astype(np.float32))
+        return Seen(
+            views=(near[:, :6].astype(np.float32), near.astype(np.float32)), logits=(8 * near[:, :3]).astype(np.float32)
+        )
 
     def outside() -> Seen:
         far = random.normal(0, 0.3, (200, 16))
-        return Seen(features=far.astype(np.float32), logits=(8 * far[:, :3]).astype(np.float32))
+        return Seen(views=(far[:, :6].astype(np.float32), far.astype(np.float32)), logits=(8 * far[:, :3]).astype(np.float32))
 
-    typical = calibration.typical(inside().features, targets, seed=0)
-    known = calibration.fit_scope(typical, inside(), outside())
+    known = calibration.fit_scope(calibration.views(inside(), targets, seed=0), inside(), [outside()])
     known.save(tmp_path)
     again = type(known).open(tmp_path)
     assert again is not None
     for each in (known, again):
         new, foreign = inside(), outside()
-        assert (each.scores(new.features, new.logits) >= each.threshold).mean() > 0.88  # 0.95 of those it was fitted on
-        assert (each.scores(foreign.features, foreign.logits) < each.threshold).mean() > 0.95
+        assert (each.scores(new.views, new.logits) >= each.threshold).mean() > 0.88  # 0.95 of those it was fitted on
+        assert (each.scores(foreign.views, foreign.logits) < each.threshold).mean() > 0.95
     assert type(known).open(tmp_path / "nowhere") is None
 
 

@@ -17,8 +17,8 @@ from PIL import Image, ImageFilter
 from transformers import ViTConfig, ViTForImageClassification
 
 from agri_llm.errors import ModelMissing
-from agri_llm.photos.scope import Known
-from agri_llm.vision import ABOUT, BACKGROUND, PhotoModel, Seen, crop_of, features_and_logits, network
+from agri_llm.photos.scope import Known, View
+from agri_llm.vision import ABOUT, BACKGROUND, PhotoModel, Seen, crop_of, network, views_and_logits
 
 HEALTHY, RED, BROWN = LABELS
 KINDS = ("resnet", "vit", "convnext", "mobilenet", "swin")
@@ -53,7 +53,7 @@ def model(taught: Folder) -> PhotoModel:
 
 def seen(*rows: list[float]) -> Seen:
     logits = np.array(rows, dtype=np.float32)
-    return Seen(features=np.zeros((len(rows), 32), np.float32), logits=logits)
+    return Seen(views=(np.zeros((len(rows), 32), np.float32),), logits=logits)
 
 
 def read_as(folder: Path, place: Path, **reading: object) -> PhotoModel:
@@ -147,12 +147,24 @@ def test_certain_needs_scope(taught: Folder, tmp_path: Path) -> None:
     place = tmp_path / "strict"
     strict = read_as(taught("resnet"), place)
     typical = np.eye(4, 32, dtype=np.float32)
-    Known(typical=typical, weights={"nearness": 9.0, "energy": 0.0, "share": 0.0, "bias": -4.0}, threshold=0.6).save(place)
-    near = Seen(features=typical[:1] + typical[1:2] + typical[2:3], logits=np.array([[0, 9, 0]], np.float32))
-    far = Seen(features=np.eye(32, dtype=np.float32)[20:21], logits=near.logits)
+    plain = dict.fromkeys(("nearness 0", "energy", "share"), 1.0)
+    weights = {"nearness 0": 9.0, "energy": 0.0, "share": 0.0, "bias": -4.0}
+    centre = dict.fromkeys(plain, 0.0)
+    Known(views=(View(typical=typical),), centre=centre, spread=plain, weights=weights, threshold=0.6).save(place)
+    near = Seen(views=(typical[:1] + typical[1:2] + typical[2:3],), logits=np.array([[0, 9, 0]], np.float32))
+    far = Seen(views=(np.eye(32, dtype=np.float32)[20:21],), logits=near.logits)
     assert (strict.judge(near).scope, strict.judge(near).certain) == ("in", True)
     assert (strict.judge(far).scope, strict.judge(far).certain) == ("unknown_plant", False)
     assert strict.judge(near).scope_score > 0.6 > strict.judge(far).scope_score
+
+
+def test_what_another_version_wrote_about_scope_is_one_sentence(taught: Folder, tmp_path: Path) -> None:
+    place = tmp_path / "older"
+    older = read_as(taught("resnet"), place)
+    (place / "scope.json").write_text('{"weights": {"nearness": 1.0}, "threshold": 0.3}', encoding="utf-8")
+    with pytest.raises(ModelMissing) as error:
+        older.judge(seen([0.0, 9.0, 0.0]))
+    assert "train it with this version" in sentence(error)
 
 
 def test_certain_needs_a_good_photo(model: PhotoModel) -> None:
@@ -239,8 +251,8 @@ def test_the_picture_of_a_heat_map_is_red_on_the_spot(model: PhotoModel) -> None
 def test_features_are_what_goes_into_the_last_layer(untaught: Folder) -> None:
     net = network(str(untaught("vit")))
     with torch.no_grad():
-        features, logits = features_and_logits(net, torch.rand(2, 3, SIZE, SIZE))
-        assert torch.allclose(net.classifier(features), logits, atol=1e-6)
+        views, logits = views_and_logits(net, torch.rand(2, 3, SIZE, SIZE))
+        assert torch.allclose(net.classifier(views[-1]), logits, atol=1e-6)
 
 
 def test_weights_that_are_pickled_are_not_loaded(untaught: Folder, tmp_path: Path) -> None:
@@ -300,7 +312,7 @@ def test_a_crop_that_the_photo_contradicts_makes_nothing_certain(untaught: Folde
     at = model.labels.index("common_bean__brown_spot")
     logits = np.zeros((1, len(model.labels)), dtype=np.float32)
     logits[0, at], logits[0, model.labels.index("tomato__red_spot")] = 40.0, 20.0
-    seen = Seen(features=np.zeros((1, 4), dtype=np.float32), logits=logits)
+    seen = Seen(views=(np.zeros((1, 4), dtype=np.float32),), logits=logits)
     assert model.judge(seen).certain
     narrowed = model.judge(seen, "tomato")
     assert (narrowed.label, narrowed.certain) == ("tomato__red_spot", False)
