@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, exc, make_url
 
-from agri_llm.errors import BadInput, SettingsInvalid, StoreUnavailable
+from agri_llm.errors import BadInput, NotYours, SettingsInvalid, StoreUnavailable
 
 SQLITE_WAIT_MILLISECONDS = 10_000  # how long a writer waits for the one before it
 
@@ -110,3 +110,10 @@ def errors_for_people(url: URL) -> Iterator[None]:
             "nothing can be saved or read there",
             "check that it runs and that AGRI_DATABASE_URL names it; questions are still answered",
         ) from error
+
+
+def not_yours(what: str, its_id: str) -> NotYours:
+    """Return the error for what belongs to another person, or to nobody: which of the two is not said."""
+    return NotYours(
+        f"The {what} {its_id} is not among yours", "people see and change only their own", "open one from your own list"
+    )

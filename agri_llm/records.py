@@ -19,6 +19,7 @@ Rating = Literal["up", "down"]
 Scope = Literal["in", "unknown_plant", "not_a_plant"]
 PhotoQuality = Literal["good", "too_small", "too_dark", "too_bright", "blurred", "no_plant"]
 HEALTHY, BACKGROUND = "__healthy", "background"  # how labels of healthy crops end; the label of photos without a crop
+OTHER = "other"  # how the label ends that a person puts in words of their own
 FeedbackStatus = Literal["new", "approved", "edited", "rejected"]
 Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 
@@ -231,6 +232,24 @@ class Feedback:
     comment: str = ""
     status: FeedbackStatus = "new"
     reviewer: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoLabel:
+    """What a person says that a photo shows, where the diagnosis was wrong; `seen` is the label that was shown to them.
+
+    `label` is like that of a diagnosis; one that ends in OTHER stands for the words in `comment`. `sha256` names the photo.
+    """
+
+    sha256: str
+    label: str
+    author: str
+    id: str = field(default_factory=new_id)
+    seen: str = ""
+    comment: str = ""
+    status: FeedbackStatus = "new"
+    reviewer: str | None = None
+    created_at: datetime = field(default_factory=now)
 
 
 @dataclass(frozen=True, kw_only=True)

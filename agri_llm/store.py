@@ -1,4 +1,4 @@
-"""Everything we remember: conversations, questions, answers and votes, each shown to its owner only.
+"""Everything we remember: conversations, questions, answers, votes and photos (`album.py`), each shown to its owner only.
 
 SQLite by default, PostgreSQL for many users. Every method takes the owner's key, works in one short transaction and gives
 or takes records; rows never leave. A database that does not answer is StoreUnavailable: people still get answers, nothing
@@ -19,9 +19,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, sessionmaker
 
 from agri_llm import migrations
-from agri_llm.database import checked_address, copying_tables, errors_for_people, make_engine
-from agri_llm.errors import BadInput, NotYours
+from agri_llm.album import Album, keep_allowed, letting_go, lock_conversations, of_conversation, photos_of
+from agri_llm.database import checked_address, copying_tables, errors_for_people, make_engine, not_yours
+from agri_llm.errors import BadInput
 from agri_llm.migrations import SchemaState
+from agri_llm.photo_tables import ConsentRow, QuestionPhotoRow
 from agri_llm.records import Answer, Feedback, new_id, now
 from agri_llm.tables import (
     AnswerRow,
@@ -63,6 +65,7 @@ class Store:
             self._engine = make_engine(self._url)
         self._writers = sessionmaker(self._engine)
         self._readers = sessionmaker(self._engine.execution_options(read_only=True))
+        self.album = Album(self._writing, self._reading, self._scrub)
 
     # The database itself
 
@@ -103,14 +106,14 @@ class Store:
         """Keep a question with its answer and return the conversation's id; without one a conversation begins.
 
         Saving twice keeps one turn, and the later text as long as the stored one was incomplete. Another answer to a stored
-        question joins its conversation. Raises NotYours.
+        question joins its conversation. Photos are kept where the owner lets us (`Album.allow`). Raises NotYours.
         """
         moment = now()
         with self._writing() as session:
             asked = session.get(QuestionRow, answer.question.id)
             if asked is not None:
                 if asked.owner != owner or conversation_id not in (None, asked.conversation_id):
-                    raise _not_yours("question", answer.question.id)
+                    raise not_yours("question", answer.question.id)
                 conversation_id = asked.conversation_id
             if conversation_id is None:
                 conversation = conversation_row(new_id(), owner, answer.question, moment)
@@ -157,13 +160,18 @@ class Store:
                 .where(QuestionRow.conversation_id == conversation_id)
                 .order_by(QuestionRow.created_at, QuestionRow.id, AnswerRow.created_at, AnswerRow.id)
             )
-            return [answer_from(row, asked) for row, asked in session.execute(query)]
+            found = session.execute(query).all()
+            photos = photos_of(session, [asked.id for _, asked in found])
+            return [answer_from(row, asked, photos.get(asked.id, ())) for row, asked in found]
 
     def answer(self, owner: str, answer_id: str) -> Answer | None:
         """Return one answer of the owner, or None."""
         with self._reading() as session:
             found = session.execute(_answers_of(owner).where(AnswerRow.id == answer_id)).first()
-            return None if found is None else answer_from(*found)
+            if found is None:
+                return None
+            row, asked = found
+            return answer_from(row, asked, photos_of(session, [asked.id]).get(asked.id, ()))
 
     def rename(self, owner: str, conversation_id: str, title: str) -> None:
         """Give a conversation another title, cut to the length of a line; raises BadInput for an empty one, NotYours."""
@@ -172,23 +180,26 @@ class Store:
         change = update(ConversationRow).where(ConversationRow.owner == owner, ConversationRow.id == conversation_id)
         with self._writing() as session:
             if _changed(session, change.values(title=title_of(title))) == 0:
-                raise _not_yours("conversation", conversation_id)
+                raise not_yours("conversation", conversation_id)
 
     def delete_conversation(self, owner: str, conversation_id: str) -> None:
-        """Remove a conversation with its questions, answers and votes; raises NotYours."""
+        """Remove a conversation with its questions, answers, votes, and photos no other one has; raises NotYours."""
         own = delete(ConversationRow).where(ConversationRow.owner == owner, ConversationRow.id == conversation_id)
         with self._writing() as session:
-            if _changed(session, own) == 0:
-                raise _not_yours("conversation", conversation_id)
+            _own_conversation(session, owner, conversation_id, lock=True)
+            with letting_go(session, of_conversation(conversation_id)):
+                _changed(session, own)
+        self._scrub()
 
     def forget(self, owner: str) -> int:
         """Remove everything the owner ever wrote, also from the files of SQLite; return the number of conversations."""
         with self._writing() as session:
+            lock_conversations(session, owner)
+            session.execute(delete(ConsentRow).where(ConsentRow.owner == owner))
             session.execute(delete(FeedbackRow).where(FeedbackRow.owner == owner))
-            conversations = _changed(session, delete(ConversationRow).where(ConversationRow.owner == owner))
-        if self._engine.dialect.name == "sqlite":
-            with errors_for_people(self._url), self._engine.connect() as connection:
-                connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with letting_go(session, QuestionPhotoRow.owner == owner):
+                conversations = _changed(session, delete(ConversationRow).where(ConversationRow.owner == owner))
+        self._scrub()
         return conversations
 
     # Votes
@@ -200,11 +211,11 @@ class Store:
         NotYours for an answer of another person and for a vote in another person's name.
         """
         if feedback.author != owner:
-            raise _not_yours("vote", feedback.id)
+            raise not_yours("vote", feedback.id)
         with self._writing() as session:
             seen = select(AnswerRow.id).where(AnswerRow.owner == owner, AnswerRow.id == feedback.answer_id)
             if session.scalar(seen.with_for_update(read=True, key_share=True)) is None:
-                raise _not_yours("answer", feedback.answer_id)
+                raise not_yours("answer", feedback.answer_id)
             session.execute(_vote(self._engine.dialect.name, owner, feedback))
 
     def feedback_of(self, owner: str, answer_id: str) -> Feedback | None:
@@ -215,6 +226,12 @@ class Store:
             return None if row is None else feedback_from(row)
 
     # One transaction, one way to fail
+
+    def _scrub(self) -> None:
+        """Take what was deleted out of the write-ahead log of SQLite too."""
+        if self._engine.dialect.name == "sqlite":
+            with errors_for_people(self._url), self._engine.connect() as connection:
+                connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:
@@ -227,26 +244,22 @@ class Store:
             yield session
 
 
-def _not_yours(what: str, its_id: str) -> NotYours:
-    return NotYours(
-        f"The {what} {its_id} is not among yours", "people see and change only their own", "open one from your own list"
-    )
-
-
 def _own_conversation(session: Session, owner: str, conversation_id: str, lock: bool = False) -> ConversationRow:
     query = select(ConversationRow).where(ConversationRow.owner == owner, ConversationRow.id == conversation_id)
     row = session.scalar(query.with_for_update() if lock else query)
     if row is None:
-        raise _not_yours("conversation", conversation_id)
+        raise not_yours("conversation", conversation_id)
     return row
 
 
 def _keep_answer(session: Session, owner: str, answer: Answer, moment: datetime) -> None:
     stored = session.get(AnswerRow, answer.id)
     if stored is not None and (stored.owner != owner or stored.question_id != answer.question.id):
-        raise _not_yours("answer", answer.id)
+        raise not_yours("answer", answer.id)
     if stored is None or not stored.complete:
         session.merge(answer_row(owner, answer, moment))
+    session.flush()
+    keep_allowed(session, owner, answer)
 
 
 def _answers_of(owner: str) -> Select[AnswerRow, QuestionRow]:

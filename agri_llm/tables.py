@@ -1,7 +1,7 @@
-"""The four tables behind the store, and how their rows become records and back; only `agri_llm.store` uses them.
+"""The first four tables behind the store, and how their rows become records and back; only `agri_llm.store` uses them.
 
 Every row has a UUIDv7 id, an owner and UTC times. Names of constraints follow one convention, so that a later release can
-find and change them. Photos and heat maps are not stored.
+find and change them. Photos are kept in tables of their own (`photo_tables.py`), heat maps not at all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import JSON, CheckConstraint, DateTime, Dialect, ForeignKey, Ind
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from agri_llm.records import Answer, Citation, Diagnosis, Feedback, FeedbackStatus, Kind, Passage, Question, Rating
+from agri_llm.records import Answer, Citation, Diagnosis, Feedback, FeedbackStatus, Kind, Passage, Photo, Question, Rating
 
 TITLE_LENGTH = 60  # characters of the first question that name a conversation
 
@@ -72,13 +72,13 @@ class Base(DeclarativeBase):
     }
 
 
-def _one_of(column: str, allowed: object) -> CheckConstraint:
+def one_of(column: str, allowed: object) -> CheckConstraint:
     """The database itself refuses a word that the records do not know."""
     words = ", ".join(f"'{word}'" for word in get_args(allowed))
     return CheckConstraint(f"{column} IN ({words})", name=f"{column}_known")
 
 
-def _owner_given() -> CheckConstraint:
+def owner_given() -> CheckConstraint:
     """A row without an owner would belong to everybody who has no name."""
     return CheckConstraint("owner <> ''", name="owner_given")
 
@@ -87,7 +87,7 @@ class ConversationRow(Base):
     """Questions and answers that belong together; `updated_at` is the time of the last turn."""
 
     __tablename__ = "conversations"
-    __table_args__ = (_owner_given(), Index(None, "owner", "updated_at"))
+    __table_args__ = (owner_given(), Index(None, "owner", "updated_at"))
 
     id: Mapped[str] = mapped_column(primary_key=True)
     owner: Mapped[str]
@@ -101,7 +101,7 @@ class QuestionRow(Base):
     """What a person asked, without the photo."""
 
     __tablename__ = "questions"
-    __table_args__ = (_owner_given(),)
+    __table_args__ = (owner_given(),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"), index=True)
@@ -118,7 +118,7 @@ class AnswerRow(Base):
     """What the person got, with the passages as they were shown, so that it can be read after the index has changed."""
 
     __tablename__ = "answers"
-    __table_args__ = (_owner_given(), _one_of("kind", Kind))
+    __table_args__ = (owner_given(), one_of("kind", Kind))
 
     id: Mapped[str] = mapped_column(primary_key=True)
     question_id: Mapped[str] = mapped_column(ForeignKey("questions.id", ondelete="CASCADE"), index=True)
@@ -144,10 +144,10 @@ class FeedbackRow(Base):
 
     __tablename__ = "feedback"
     __table_args__ = (
-        _owner_given(),
+        owner_given(),
         UniqueConstraint("owner", "answer_id"),
-        _one_of("rating", Rating),
-        _one_of("status", FeedbackStatus),
+        one_of("rating", Rating),
+        one_of("status", FeedbackStatus),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -215,11 +215,17 @@ def answer_row(owner: str, answer: Answer, moment: datetime) -> AnswerRow:
     )
 
 
-def answer_from(row: AnswerRow, asked: QuestionRow) -> Answer:
-    """Return the answer as its reader got it."""
+def answer_from(row: AnswerRow, asked: QuestionRow, photos: tuple[Photo, ...] = ()) -> Answer:
+    """Return the answer as its reader got it, with the photos that were kept of its question."""
     passages = {stored["id"]: _passage_from(stored) for stored in row.passages}
     question = Question(
-        id=asked.id, text=asked.text, place=asked.place, crop=asked.crop, stage=asked.stage, language=asked.language
+        id=asked.id,
+        text=asked.text,
+        place=asked.place,
+        crop=asked.crop,
+        stage=asked.stage,
+        language=asked.language,
+        photos=photos,
     )
     return Answer(
         id=row.id,
@@ -281,6 +287,8 @@ def _diagnosis_as_json(diagnosis: Diagnosis | None) -> dict[str, Any] | None:
         "label": diagnosis.label,
         "confidence": diagnosis.confidence,
         "certain": diagnosis.certain,
+        "scope": diagnosis.scope,
+        "quality": diagnosis.quality,
         "alternatives": [list(alternative) for alternative in diagnosis.alternatives],
     }
 
@@ -290,5 +298,10 @@ def _diagnosis_from(stored: Mapping[str, Any] | None) -> Diagnosis | None:
         return None
     alternatives = tuple((label, share) for label, share in stored["alternatives"])
     return Diagnosis(
-        label=stored["label"], confidence=stored["confidence"], certain=stored["certain"], alternatives=alternatives
+        label=stored["label"],
+        confidence=stored["confidence"],
+        certain=stored["certain"],
+        scope=stored.get("scope", "in"),  # the first release did not store these two
+        quality=stored.get("quality", "good"),
+        alternatives=alternatives,
     )

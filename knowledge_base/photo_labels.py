@@ -19,6 +19,8 @@ HEALTHY_NAMES = {
     "hi": "स्वस्थ {crop}", "sw": "{crop} yenye afya", "ar": "{crop} سليم",
 }  # fmt: skip
 
+PEST = "_pest"  # what the crop of a label ends in where the photo shows an animal
+
 
 def read_names(path: Path) -> dict[str, str]:
     """Read which of our labels those of somebody else's model are. Raises SettingsInvalid."""
@@ -57,6 +59,27 @@ def name_of(label: str, language: str) -> str:
         crop = _in_language(_words(label.removesuffix(HEALTHY)), language)
         return HEALTHY_NAMES.get(language, HEALTHY_NAMES["en"]).format(crop=crop)
     return _in_language(_words(sheet_of(label) or label), language)
+
+
+def crops() -> tuple[str, ...]:
+    """Return the crops that labels are about, as the labels call them."""
+    return tuple(dict.fromkeys(crop for label in _sheets() if (crop := crop_in(label))))
+
+
+def conditions(crop: str) -> tuple[str, ...]:
+    """Return the labels of a crop, its pests and its healthy state among them."""
+    return tuple(label for label in _sheets() if crop_in(label) == crop)
+
+
+def crop_in(label: str) -> str:
+    """Return the crop in a label, "rice" for "rice_pest__snail"; "" where it has none."""
+    crop, parts, _ = label.partition("__")
+    return crop.removesuffix(PEST) if parts else ""
+
+
+def crop_name(crop: str, language: str) -> str:
+    """Return the name of a crop in the words of people."""
+    return _in_language(_words(crop), language)
 
 
 def subject_of(label: str, language: str) -> str:

@@ -23,6 +23,7 @@ from agri_llm.photos.pixels import UNREADABLE
 STORED = 256  # pixels of a side: photos are kept in this size while a model trains
 SPLITS = ("train", "validation", "test")
 SHARES = (0.7, 0.15)  # of a folder without splits: training and validation, the rest is for the test
+TABLE = "metadata.csv"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -47,7 +48,7 @@ def read(folder: Path) -> list[LabelledPhoto]:
 
     Raises BadInput where there is no photo, or a row names no label, split or file.
     """
-    table = folder / "metadata.csv"
+    table = folder / TABLE
     if table.is_file():
         return _listed(table)
     photos = [

@@ -26,7 +26,7 @@ from torch.nn import functional
 from agri_llm import vision
 from agri_llm.errors import BadInput
 from agri_llm.vision import Seen
-from training import calibration, grounds, outsiders, photo_data
+from training import calibration, corrections, grounds, outsiders, photo_data
 from training.photo_config import PhotoConfig
 from training.photo_data import LabelledPhoto
 
@@ -56,13 +56,14 @@ class Photos:
         return np.array([at for at, photo in enumerate(self.listed) if photo.split == split], dtype=np.int64)
 
 
-def load(folder: Path, leave_out: str = "") -> Photos:
-    """Read the photos of a folder; of crops or sources that are left out none is read.
+def load(folder: Path, leave_out: str = "", corrected: Path | None = None) -> Photos:
+    """Read the photos of a folder, and those people `corrected`; of crops or sources that are left out none is read.
 
     Raises BadInput where a label has none to learn from, or fewer than two labels or no validation are there.
     """
     left = {name.strip() for name in leave_out.split(",")} - {""}  # photos without a source have "" there
-    listed = [photo for photo in photo_data.read(folder) if not {photo.crop, photo.source} & left]
+    more = photo_data.read(corrected) if corrected is not None and corrected.is_dir() else []
+    listed = [photo for photo in (*photo_data.read(folder), *more) if not {photo.crop, photo.source} & left]
     taught = {photo.label for photo in listed if photo.split == "train"}
     missing = sorted({photo.label for photo in listed} - taught)
     if missing or len(taught) < 2:
@@ -316,7 +317,7 @@ def _arguments(config: PhotoConfig) -> transformers.TrainingArguments:
 
 def train(config: PhotoConfig) -> Path:
     """Train, calibrate and write a photo model into `config.out`; returns its folder. Raises BadInput, ModelMissing."""
-    photos = load(config.data, config.leave_out)
+    photos = load(config.data, config.leave_out, config.out / corrections.FOLDER)
     transformers.set_seed(config.seed)
     model = start(config, photos.labels)
     eyes = Eyes(model, config)

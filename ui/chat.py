@@ -11,7 +11,7 @@ import streamlit as st
 from agri_llm.assistant import partial_answer
 from agri_llm.errors import AgriError
 from agri_llm.records import Answer, Question, Sentence
-from ui import answers, conversations, field, history, pictures, visitors, votes, wiring
+from ui import answers, conversations, field, history, photo_consent, photo_corrections, pictures, visitors, votes, wiring
 from ui.conversations import Conversation
 from ui.markup import plain, question_html
 from ui.pictures import Uploaded
@@ -80,8 +80,11 @@ def _turns(owner: str, talk: Conversation) -> None:
         with st.chat_message("user", avatar=PERSON):
             st.html(question_html(turn.question.text))
             pictures.thumbnails(turn.question.photos)
+            photo_consent.show(owner, talk, turn)
         with st.chat_message("assistant", avatar=PLANT):
             pictures.diagnosis(turn)
+            if turn.id not in talk.unsaved:
+                photo_corrections.show(owner, turn)
             st.html(answers.finished_html(turn))
             if turn.text and turn.id not in talk.unsaved:
                 votes.show(owner, turn.id)

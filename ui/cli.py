@@ -293,10 +293,14 @@ def train_photos(
     data: Annotated[Path | None, typer.Option(help="Folder of labelled photos; over the one in the file.")] = None,
     model: Annotated[str | None, typer.Option(help="Pretrained image classifier, by name or folder; over the file.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; the same one again goes on where it stopped.")] = None,
+    from_feedback: Annotated[
+        bool,
+        typer.Option("--from-feedback", help="Learn from accepted corrections of people too; see `agri train corrections`."),
+    ] = False,
 ) -> None:
     """Train a photo model; a run that was stopped goes on where it was."""
     from training import photo_config
-    from ui.commands import quiet
+    from ui.commands import corrections, quiet
 
     given = {name: value for name, value in (("data", data), ("model", model), ("out", out)) if value is not None}
     chosen = photo_config.read(config, given)
@@ -304,7 +308,30 @@ def train_photos(
     with quiet.results() as results:  # the trainer prints its measures
         from training import photos
 
+        if from_feedback:
+            _start()
+            _say(corrections.gather(chosen), results)
         _say(f"The photo model is in {photos.train(chosen)}.", results)
+
+
+@train_app.command("corrections")
+def train_corrections(
+    approve: Annotated[list[str] | None, typer.Option(metavar="ID", help="Accept this correction; again for more.")] = None,
+    reject: Annotated[list[str] | None, typer.Option(metavar="ID", help="Reject this correction; again for more.")] = None,
+    label: Annotated[str, typer.Option(help="Label in place of that of the accepted one, like tomato__late_blight.")] = "",
+    photos: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write the photos there, named by id.")] = None,
+) -> None:
+    """List what people said that photos show, or decide what may be learned from."""
+    from ui.commands import corrections, quiet, rendering
+
+    with quiet.results() as out:
+        _start()
+        if approve or reject or label:
+            decided = corrections.decide(approve or [], reject or [], label)
+            _say(f"Decided on {rendering.counted(decided, 'correction')}.", out)
+            return
+        for line in corrections.listed(photos):
+            _say(line, out)
 
 
 @app.command(hidden=True)

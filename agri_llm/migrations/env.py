@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from agri_llm.tables import Base
+from agri_llm import photo_tables
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
+    target_metadata=photo_tables.PhotoRow.metadata,
     render_as_batch=True,  # SQLite cannot alter most things: Alembic copies the table instead
     compare_type=True,
     compare_server_default=True,

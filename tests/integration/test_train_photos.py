@@ -22,6 +22,7 @@ from drawn_leaves import LABELS, backgrounds, build, leaf, leaves, save, save_ph
 from safetensors.numpy import load_file
 
 from agri_llm.photos import reception
+from agri_llm.records import OTHER, Answer, Question
 from agri_llm.vision import BACKGROUND, PhotoModel
 from training import photo_config, photo_data, photos
 from ui import cli, wiring
@@ -320,3 +321,39 @@ def test_names_for_labels_come_from_a_file(agri: Agri, album: Path, tmp_path: Pa
     ended = agri("diagnose", album / "a.jpg", "--json")
     assert (ended.status, ended.out) == (1, "")
     assert "AGRI_PHOTO_LABELS" in ended.told[0]
+
+
+# Corrections
+
+
+def test_accepted_corrections_are_learned_from_and_others_are_not(
+    agri: Agri, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wiring.store.cache_clear()
+    agri("migrate")
+    store = wiring.store()
+    for at in range(3):
+        path = tmp_path / f"{at}.png"
+        leaf(RED, 500 + at).photo.save(path)
+        question = Question(text="?", photos=(reception.receive(path.read_bytes()),))
+        answer = Answer(question=question, kind="advice", text="Look.")
+        store.save_turn(owner="amina", conversation_id=None, answer=answer)
+        store.album.correct("amina", answer, RED if at else f"tomato__{OTHER}", "hail")
+    lines = agri("train", "corrections", "--photos", tmp_path / "look").out.splitlines()
+    ids = [line.split()[0] for line in lines]
+    assert [line.split()[2] for line in lines] == ["new"] * 3
+    assert sorted(path.stem for path in (tmp_path / "look").iterdir()) == sorted(ids)
+    assert agri("train", "corrections", "--approve", ids[0], "--label", BROWN).out == "Decided on 1 correction.\n"
+    assert agri("train", "corrections", "--approve", ids[1], "--reject", ids[2]).out == "Decided on 2 corrections.\n"
+    seen: list[Path] = []
+    monkeypatch.setattr(photos, "train", lambda chosen: seen.append(chosen.out) or chosen.out / "model")
+    for expected in ("2 used, 0 left out.", "2 used, those with which this run began."):
+        ended = agri("train", "photos", config, "--out", tmp_path / "run", "--from-feedback")
+        assert (ended.status, ended.out.splitlines()[0]) == (0, f"Corrected photos: {expected}")
+    assert seen == [tmp_path / "run"] * 2
+    found = photo_data.read(tmp_path / "run" / "corrections")
+    assert sorted(each.label for each in found) == sorted([BROWN, RED])
+    assert {each.split for each in found} == {"train"}
+    ended = agri("train", "corrections", "--approve", "nothing")
+    assert (ended.status, len(ended.told)) == (1, 1)
+    wiring.store.cache_clear()

@@ -26,6 +26,7 @@ TO_NAME_A_FEW = (
     "agri_llm/phrases/zh.json",
     "agri_llm/migrations/env.py",
     "agri_llm/migrations/versions/0001_first_tables.py",
+    "agri_llm/migrations/versions/0002_kept_photos.py",
     "knowledge_base/terms.csv",
     "knowledge_base/corpus/vectors.safetensors",
     "knowledge_base/corpus/en/potato-late-blight.md",
