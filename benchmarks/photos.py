@@ -10,24 +10,24 @@ crops, the photos of those crops.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import photo_scope
+import plots
 import transformers
 from numpy.typing import NDArray
 from PIL import Image
 from report import machine, publish, table
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import f1_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from agri_llm.photos import reception
-from agri_llm.photos.scope import signs, unit
+from agri_llm.photos.scope import scaled, signs, unit
 from agri_llm.vision import BACKGROUND, SHIPPED, PhotoModel, Seen
 from training import calibration, outsiders, photos
 from training.photo_config import PhotoConfig
@@ -98,37 +98,20 @@ def several(model: PhotoModel, seen: Seen, targets: NDArray[np.int64], rng: np.r
     return lines
 
 
-def separation(inside: Seen, outside: Seen, model: PhotoModel) -> list[list[object]]:
-    """Compare ways of telling what is out of scope: area under the curve, and what passes where 95 % of the rest does."""
+def without_plants(model: PhotoModel, seen: Seen, is_crop: NDArray[np.bool_]) -> str:
+    """Compare signs on background photos and drawn pictures."""
     known = model._known
     assert known is not None
-    parts = [signs(each.features, each.logits, known.typical) for each in (inside, outside)]
-    means = unit(known.typical.reshape(-1, known.typical.shape[1]))
-    ways: dict[str, Callable[[Seen, dict[str, Values]], Values]] = {
-        "highest share (max softmax)": lambda _, part: part["share"],
-        "energy": lambda _, part: part["energy"],
-        "nearest typical photos (kNN)": lambda _, part: part["nearness"],
-        "nearest typical photo": lambda each, _: (unit(each.features) @ means.T).max(axis=1),
-        "**ours**, all signs": lambda each, _: known.scores(each.features, each.logits),
-    }
-    lines: list[list[object]] = []
-    for name, way in ways.items():
-        good, bad = way(inside, parts[0]), way(outside, parts[1])
-        flags = np.repeat([1, 0], [len(good), len(bad)])
-        passed = float((bad >= np.quantile(good, 0.05)).mean())
-        lines.append([name, float(roc_auc_score(flags, np.concatenate([good, bad]))), passed])
-    return lines
 
+    def of(part: Seen) -> dict[str, Values]:
+        return scaled(signs(part.views, part.logits, known.views), known.centre, known.spread)
 
-def left_out(run: Path, data: Path) -> list[list[object]]:
-    """Ask a model that was trained without some crops about them."""
-    model = PhotoModel(run / "model")
-    left = json.loads((run / "model" / "photo.json").read_text(encoding="utf-8"))["trained"]["leave_out"]
-    whole = photos.load(data)
-    foreign = np.array([photo.crop in left.split(",") and photo.split == "test" for photo in whole.listed])
-    own = np.array([photo.crop not in (*left.split(","), BACKGROUND) and photo.split == "test" for photo in whole.listed])
-    inside, outside = seen_by(model, whole.pixels[own]), seen_by(model, whole.pixels[foreign])
-    return [[left.replace(",", ", "), *line] for line in separation(inside, outside, model)]
+    drawn = seen_by(model, outsiders.drawn(100, seed=99))
+    inside, outside = of(seen.of(is_crop)), of(Seen.joined([seen.of(~is_crop), drawn]))
+    lines = [[title, *photo_scope.separated(score(inside), score(outside))] for title, score in photo_scope.ways(known).items()]
+    return "Out of scope, the shipped model, no plants: background photos, noise, paper, drawings, faces, soil.\n\n" + table(
+        ["sign", "AUROC", "accepted where 95 % of the photos in scope are"], lines
+    )
 
 
 def speed(model: PhotoModel, files: list[Path]) -> str:
@@ -186,12 +169,6 @@ def main() -> None:
     shares = model.shares(seen.logits)
     lines = [*baselines(options.base, found, lab), row("**ours**", shares, targets, lab)]
     is_crop = np.array([found.listed[at].label != BACKGROUND for at in rows])
-    inside = Seen(features=seen.features[is_crop], logits=seen.logits[is_crop])
-    drawn = seen_by(model, outsiders.drawn(100, seed=99))
-    outside = Seen(
-        features=np.concatenate([seen.features[~is_crop], drawn.features]),
-        logits=np.concatenate([seen.logits[~is_crop], drawn.logits]),
-    )
     certain = shares.max(axis=1) >= model.reading.certain_at
     right = shares.argmax(axis=1) == targets
     per_label = [
@@ -204,17 +181,14 @@ def main() -> None:
         f"Certain ({model.reading.certain_at:.2f} and more): {certain.mean():.3f} of the photos, of which"
         f" {right[certain].mean():.3f} are right. Photos of one label together:\n\n"
         + table(["photos", "right"], several(model, seen, targets, np.random.default_rng(0))),
-        "Out of scope, no plants: background photos, noise, paper, drawings, faces, soil.\n\n"
-        + table(["sign", "AUROC", "accepted where 95 % of the photos in scope are"], separation(inside, outside, model)),
+        without_plants(model, seen, is_crop),
     ]
     if options.left_out:
-        body = [line for run in options.left_out for line in left_out(run, options.data)]
-        parts.append(
-            "Out of scope, plants: photos of crops that a model was trained without.\n\n"
-            + table(["left out", "sign", "AUROC", "accepted"], body)
-        )
+        parts += [photo_scope.left_out(options.left_out, found), photo_scope.other_sources(options.left_out, found)]
     parts.append(speed(model, [found.listed[at].path for at in rows[:: len(rows) // TIMED]]))
     parts.append("Tried and left:\n\n" + table(["", "why"], REJECTED))
+    picture = plots.confusion(targets, shares.argmax(axis=1), model.labels, "photo-confusion")
+    parts.append(f"Which label is taken for which: ![which label is taken for which]({picture.parent.name}/{picture.name})")
     parts.append("By label:\n\n" + table(["label", "photos", "right", "most often taken for"], per_label))
     publish("photos", "Photos", "\n\n".join(parts))
 

@@ -38,14 +38,13 @@ class Fold:
 def fold(run: Path, whole: Photos) -> Fold:
     """Look with a run's model at photos that it knows, and at those that it does not. Raises BadInput where it knows all."""
     model, known = opened(run)
-    left = str(json.loads((run / "model" / vision.ABOUT).read_text(encoding="utf-8"))["trained"]["leave_out"])
-    names = set(left.split(","))
+    names = left_out_by(run)
     crops = np.array([photo.crop in names for photo in whole.listed])
     if not crops.any():
         raise BadInput(f"{run} left no crop out", "it shows nothing of plants it does not know", "train it with leave_out")
     own = ~crops & np.array([photo.source not in names and photo.label != vision.BACKGROUND for photo in whole.listed])
     ground = np.array([photo.label == vision.BACKGROUND for photo in whole.listed])
-    eyes = Eyes(model._network, PhotoConfig(data=Path(), model=model.name, out=Path(), size=model.reading.size))
+    eyes = Eyes(model._network, looking(model))
 
     def of(seen: Seen) -> Signs:
         return scaled(signs(seen.views, seen.logits, known.views), known.centre, known.spread)
@@ -57,7 +56,18 @@ def fold(run: Path, whole: Photos) -> Fold:
             parts[name][split] = of(eyes.look(whole.pixels[rows & chosen], exactly=False))
         drawn = outsiders.drawn(DRAWN, seed + 1)
         parts["others"][split] = of(eyes.look(np.concatenate([whole.pixels[rows & ground], drawn]), exactly=False))
-    return Fold(left_out=left, **parts)
+    return Fold(left_out=",".join(names), **parts)
+
+
+def left_out_by(run: Path) -> list[str]:
+    """Return the crops and sources that a run left out."""
+    trained = json.loads((run / "model" / vision.ABOUT).read_text(encoding="utf-8"))["trained"]
+    return [name.strip() for name in str(trained["leave_out"]).split(",")]
+
+
+def looking(model: PhotoModel) -> PhotoConfig:
+    """Return a configuration with which stored photos are looked at as the model wants them."""
+    return PhotoConfig(data=Path(), model=model.name, out=Path(), size=model.reading.size)
 
 
 def opened(run: Path) -> tuple[PhotoModel, Known]:
@@ -81,7 +91,7 @@ def refit(into: Path, runs: Sequence[Path], data: Path) -> Known:
     model, known = PhotoModel(into), Known.open(into)
     if known is None:
         raise BadInput(f"{into} holds no photo model of ours", "nothing says what it knows", "give the folder `model` of a run")
-    eyes = Eyes(model._network, PhotoConfig(data=Path(), model=str(into), out=Path(), size=model.reading.size))
+    eyes = Eyes(model._network, looking(model))
     rows = [row for row in whole.rows("validation") if whole.listed[row].label != vision.BACKGROUND]
     seen = eyes.look(whole.pixels[rows])
     own = scaled(signs(seen.views, seen.logits, known.views), known.centre, known.spread)
