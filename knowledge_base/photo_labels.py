@@ -53,6 +53,11 @@ def sheet_of(label: str) -> str | None:
     return _sheets().get(label)
 
 
+def known() -> tuple[str, ...]:
+    """Return the labels that have a sheet."""
+    return tuple(_sheets())
+
+
 def name_of(label: str, language: str) -> str:
     """Return a label in words for people: "tomato late blight", "healthy bean"; its own letters where nobody named it."""
     if label.endswith(HEALTHY):
@@ -100,6 +105,7 @@ def _in_language(subject: str, language: str) -> str:
         return subject
     glossary = Glossary.load()
     found = [glossary.name(each.term.id, language) for each in glossary.find(subject)]
+    found = [name for name in found if not any(name in other for other in found if other != name)]  # 玉米 in 玉米大斑病
     return ("" if language == "zh" else ", ").join(found) or subject
 
 

@@ -8,7 +8,7 @@ from html import escape
 from agri_llm import safety
 from agri_llm.assistant import partial_answer
 from agri_llm.records import Answer, Question, Sentence
-from ui import citations
+from ui import citations, photo_panel
 from ui.markup import answer_html
 from ui.notes import about
 from ui.words import word
@@ -23,7 +23,7 @@ def finished_html(answer: Answer) -> str:
         notes += _line("note", word("stopped" if answer.text else "stopped_early"))
     for note in about(answer):
         notes += _line("note", note)
-    return f'<div class="agri-answer agri-{kind}">{notes}{citations.sources_html(answer)}</div>'
+    return f'<div class="agri-answer agri-{kind}">{notes}{citations.sources_html(photo_panel.with_signs(answer))}</div>'
 
 
 def unfinished_html(question: Question, shown: Sequence[Sentence], step: str) -> str:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from streamlit.starlette import App
 
 from agri_llm.errors import AgriError, SettingsInvalid
-from ui import failures, wiring
+from ui import failures, warming, wiring
 from ui.protection import SecurityHeaders, check_options
 from ui.visitors import VisitorCookie
 
@@ -37,17 +37,13 @@ def health(request: Request) -> JSONResponse:
 @asynccontextmanager
 async def prepared(app: App) -> AsyncIterator[dict[str, Any]]:
     """Get tables, index and writer ready before the first visitor; what fails is logged and told on the page."""
-    for step in (lambda: wiring.store().migrate(), wiring.prepare_index, wiring.assistant, _first_search):
+    for step in (lambda: wiring.store().migrate(), wiring.prepare_index, wiring.assistant, warming.first_search):
         try:
             await asyncio.to_thread(step)
         except (AgriError, OSError) as error:
             _LOG.error("%s", error)
+    warming.begin_first_photo()
     yield {}
-
-
-def _first_search() -> None:
-    """The first search loads what later ones find loaded; no visitor should wait for it."""
-    wiring.knowledge_base().search("maize", 1)
 
 
 def _middleware() -> list[Middleware]:

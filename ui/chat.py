@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from agri_llm.assistant import partial_answer
 from agri_llm.errors import AgriError
 from agri_llm.records import Answer, Question, Sentence
-from ui import answers, conversations, field, history, photo_consent, photo_corrections, pictures, visitors, votes, wiring
+from ui import (
+    answers,
+    camera,
+    conversations,
+    field,
+    history,
+    photo_consent,
+    photo_corrections,
+    pictures,
+    visitors,
+    votes,
+    wiring,
+)
 from ui.conversations import Conversation
 from ui.markup import plain, question_html
 from ui.pictures import Uploaded
@@ -33,8 +46,27 @@ def show() -> None:
         history.language_switch()
         talk = conversations.current(owner)
         history.show(owner, talk)
+    asked = _asked()
+    _notices(talk)
+    if not (talk.turns or asked or talk.failed or talk.missing):
+        _welcome()
+    _turns(owner, talk)
+    if asked:
+        text, files = (asked, []) if isinstance(asked, str) else (asked.text, asked.files)
+        _answer(owner, talk, text, (*files, *camera.taken()))
+    elif talk.failed:
+        _failure(*talk.failed)
+    elif talk.turns:
+        _choices(talk.turns[-1])
+
+
+def _asked() -> Any:
+    """Show what is said before a question and the box for it; return what was just asked, a text or a text with files."""
     with st.bottom:
-        field.show()
+        with st.container(horizontal=True, gap="small", key="before-asking"):
+            field.show()
+            camera.button()
+        waiting = st.empty()
         typed = st.chat_input(
             word("ask_here"),
             key="question",
@@ -44,17 +76,10 @@ def show() -> None:
             file_type=pictures.TYPES,
         )
     asked = typed or st.session_state.pop("asked", None)
-    _notices(talk)
-    if not (talk.turns or asked or talk.failed or talk.missing):
-        _welcome()
-    _turns(owner, talk)
-    if asked:
-        text, files = (asked, []) if isinstance(asked, str) else (asked.text, asked.files)
-        _answer(owner, talk, text, files)
-    elif talk.failed:
-        _failure(*talk.failed)
-    elif talk.turns:
-        _choices(talk.turns[-1])
+    if not asked:
+        with waiting.container():
+            camera.waiting()
+    return asked
 
 
 def _notices(talk: Conversation) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import replace
 from enum import StrEnum
@@ -12,6 +11,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 import typer
 
 from agri_llm.errors import AgriError, BadInput, StoreUnavailable
+from ui.commands import photos
+from ui.commands.console import end as _end
+from ui.commands.console import say as _say
+from ui.commands.console import start as _start
+from ui.commands.console import tell as _tell
 
 if TYPE_CHECKING:
     from agri_llm.assistant import Assistant
@@ -28,8 +32,7 @@ app = typer.Typer(
 )
 index_app = typer.Typer(help="Build and change the index of documents.", no_args_is_help=True)
 app.add_typer(index_app, name="index")
-train_app = typer.Typer(help="Train models from data.", no_args_is_help=True)
-app.add_typer(train_app, name="train")
+app.add_typer(photos.train_app, name="train")
 
 IndexFolder = Annotated[Path | None, typer.Option("--index", help="Index folder; the default one when not given.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, and nothing else.")]
@@ -207,30 +210,7 @@ def index_list(
             _say(rendering.documents_json(documents) if as_json else rendering.documents_text(documents), out)
 
 
-@app.command()
-def diagnose(
-    photos: Annotated[list[Path] | None, typer.Argument(help="Photos, each of another plant.", show_default=False)] = None,
-    crop: Annotated[str | None, typer.Option(help="Crop on the photos, when you know it.")] = None,
-    batch: Annotated[Path | None, typer.Option(metavar="FOLDER", help="All photos of a folder and those below it.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say what photos of plants seem to show, one line for each photo."""
-    from ui import wiring
-    from ui.commands import diagnosing, quiet, rendering
-
-    if (batch is None) == (not photos):
-        raise typer.BadParameter("give photos, or --batch FOLDER")
-    bad = 0
-    with quiet.results() as out:
-        _start()
-        paths = diagnosing.files_in(batch) if batch is not None else photos or []
-        for path, found in diagnosing.each(wiring.diagnosis, paths, wiring.crop_of(crop)):
-            if isinstance(found, BadInput):
-                bad += _tell(found)
-            else:
-                line = diagnosing.as_json(path, found) if as_json else None
-                _say(rendering.one_line(line) if line else diagnosing.as_text(path, found), out)
-    _end(bad)
+app.command()(photos.diagnose)
 
 
 @app.command()
@@ -287,53 +267,6 @@ def doctor() -> None:
     _end(problems)
 
 
-@train_app.command("photos")
-def train_photos(
-    config: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A YAML file, like those of training/configs.")],
-    data: Annotated[Path | None, typer.Option(help="Folder of labelled photos; over the one in the file.")] = None,
-    model: Annotated[str | None, typer.Option(help="Pretrained image classifier, by name or folder; over the file.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; the same one again goes on where it stopped.")] = None,
-    from_feedback: Annotated[
-        bool,
-        typer.Option("--from-feedback", help="Learn from accepted corrections of people too; see `agri train corrections`."),
-    ] = False,
-) -> None:
-    """Train a photo model; a run that was stopped goes on where it was."""
-    from training import photo_config
-    from ui.commands import corrections, quiet
-
-    given = {name: value for name, value in (("data", data), ("model", model), ("out", out)) if value is not None}
-    chosen = photo_config.read(config, given)
-    _say(f"Settings: {photo_config.described(chosen)}", sys.stderr)
-    with quiet.results() as results:  # the trainer prints its measures
-        from training import photos
-
-        if from_feedback:
-            _start()
-            _say(corrections.gather(chosen), results)
-        _say(f"The photo model is in {photos.train(chosen)}.", results)
-
-
-@train_app.command("corrections")
-def train_corrections(
-    approve: Annotated[list[str] | None, typer.Option(metavar="ID", help="Accept this correction; again for more.")] = None,
-    reject: Annotated[list[str] | None, typer.Option(metavar="ID", help="Reject this correction; again for more.")] = None,
-    label: Annotated[str, typer.Option(help="Label in place of that of the accepted one, like tomato__late_blight.")] = "",
-    photos: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write the photos there, named by id.")] = None,
-) -> None:
-    """List what people said that photos show, or decide what may be learned from."""
-    from ui.commands import corrections, quiet, rendering
-
-    with quiet.results() as out:
-        _start()
-        if approve or reject or label:
-            decided = corrections.decide(approve or [], reject or [], label)
-            _say(f"Decided on {rendering.counted(decided, 'correction')}.", out)
-            return
-        for line in corrections.listed(photos):
-            _say(line, out)
-
-
 @app.command(hidden=True)
 def vectors() -> None:
     """Compute the vectors of the shipped sheets again and write them into the package (for maintainers)."""
@@ -351,23 +284,6 @@ def vectors() -> None:
 def _one_of(text: str | None, batch: str | None) -> None:
     if (text is None) == (batch is None):
         raise typer.BadParameter("give one text, or --batch FILE")
-
-
-def _start(index: Path | None = None, port: int | None = None) -> Settings:
-    """Read the settings, over which the command line goes, and say on standard error which are not the defaults."""
-    from ui import wiring
-    from ui.commands import origins, quiet
-
-    given = {name: str(value) for name, value in (("index", index), ("port", port)) if value is not None}
-    os.environ.update({f"AGRI_{name.upper()}": value for name, value in given.items()})
-    if index is not None:  # the folder that was named goes before a database that is set
-        os.environ["AGRI_INDEX_DATABASE"] = ""
-    chosen = wiring.settings()
-    quiet.hush(chosen)
-    changed = origins.changed(given)
-    if changed:
-        print(f"Settings: {changed}", file=sys.stderr)
-    return chosen
 
 
 def _open(index: Path | None) -> Settings:
@@ -391,26 +307,11 @@ def _assistant() -> Assistant:
     return wiring.assistant()
 
 
-def _say(text: str, out: TextIO) -> None:
-    print(text, file=out, flush=True)
-
-
-def _tell(error: AgriError) -> int:
-    """Say on standard error what is wrong, on one line; 1, to be counted."""
-    print(" ".join(str(error).split()), file=sys.stderr, flush=True)
-    return 1
-
-
 def _report(done: str, written: Written, place: str, out: TextIO) -> None:
     from ui.commands.rendering import counted
 
     _say(f"{done} {counted(written.documents, 'document')}, {counted(written.passages, 'passage')}, in {place}.", out)
     _end(written.unreadable)
-
-
-def _end(problems: int) -> None:
-    if problems:
-        raise typer.Exit(1)
 
 
 def main() -> NoReturn:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Protocol
 
 import streamlit as st
 
-from agri_llm import photo_questions
-from agri_llm.records import Answer, Diagnosis, Photo
-from knowledge_base import photo_labels
-from ui import second_model, words
+from agri_llm.photos.files import SUFFIXES
+from agri_llm.records import Answer, Photo
+from ui import photo_panel, second_model
 from ui.words import word
 
-TYPES = ["jpg", "jpeg", "png", "webp", "heic", "heif", "avif"]  # what the file chooser offers; the content decides
+TYPES = [suffix.removeprefix(".") for suffix in SUFFIXES]  # what the file chooser offers; the content decides
 SMALL = 120  # pixels of a thumbnail's width
-LEAST_SHARE = 0.03  # of an alternative that is worth naming
 
 
 class Uploaded(Protocol):
@@ -46,30 +43,13 @@ def thumbnails(photos: Sequence[Photo]) -> None:
 
 
 def diagnosis(answer: Answer) -> None:
-    """Show what the photos seem to show, how sure that is, what else it could be, and on demand where the model looked."""
-    found = answer.diagnosis
-    if found is None or photo_questions.problem(found):
+    """Show what the photos seem to show, and on demand where the model looked."""
+    panel = photo_panel.html(answer)
+    if not panel:
         return
-    st.html(_panel(found))
-    second_model.show(found)
-    if found.heatmap is not None and st.toggle(word("heat_map"), key=f"heat-{answer.id}"):
-        st.image(found.heatmap, caption=word("heat_map_about"), width=320)
-
-
-def _panel(found: Diagnosis) -> str:
-    language = words.language()
-    sure = word("photo_certain" if found.certain else "photo_uncertain", share=f"{found.confidence:.0%}")
-    others = [
-        f"<li>{escape(photo_labels.name_of(label, language))} <span>{share:.0%}</span></li>"
-        for label, share in found.alternatives
-        if share >= LEAST_SHARE
-    ]
-    area = found.affected_area_percent
-    lines = [f'<p class="agri-seen"><strong>{escape(photo_labels.name_of(found.label, language))}</strong> {escape(sure)}</p>']
-    if area:
-        lines.append(f"<p>{escape(word('affected_area', share=f'{area:.0f}'))}</p>")
-    if others:
-        lines.append(f"<p>{escape(word('photo_others'))}</p><ul>{''.join(others)}</ul>")
-    if not found.certain:
-        lines.append(f"<p>{escape(word('photo_more'))}</p>")
-    return f'<div class="agri-diagnosis">{"".join(lines)}</div>'
+    st.html(panel)
+    if answer.diagnosis is not None:
+        second_model.show(answer.diagnosis)
+    heat = answer.diagnosis.heatmap if answer.diagnosis else None
+    if heat is not None and st.toggle(word("heat_map"), key=f"heat-{answer.id}"):
+        st.image(heat, caption=word("heat_map_about"), width=320)

@@ -19,7 +19,7 @@ CONTENT_POLICY = "; ".join(
         "style-src 'self' 'unsafe-inline'",
         "img-src 'self' data: blob:",
         "font-src 'self' data:",
-        "connect-src 'self'",
+        "connect-src 'self' data:",  # Streamlit's camera reads the photo it took from such an address; none leads anywhere
         "worker-src 'self' blob:",
         "media-src 'self' blob:",
         "frame-ancestors 'none'",

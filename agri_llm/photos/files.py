@@ -11,6 +11,7 @@ import struct
 from typing import Literal
 
 Kind = Literal["JPEG", "PNG", "WebP", "HEIC", "AVIF"]
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif")  # how their names end; the content decides
 
 # Brands of ISO/IEC 23008-12 (HEIF) for pictures coded with HEVC, and for any; AVIF files often carry both.
 _HEIC = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))

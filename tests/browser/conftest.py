@@ -33,6 +33,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-ui-for-media-stream",  # whoever is asked for the camera says yes
+    "--use-fake-device-for-media-stream",
 ]
 SHEETS = ("tomato-early-blight", "maize-fall-armyworm", "grain-drying-and-storage")
 PAYLOAD = (
@@ -192,7 +194,7 @@ def slow_model() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Debian's Chromium, driven by Playwright, with a new profile."""
     try:
         from playwright.sync_api import sync_playwright
@@ -200,8 +202,14 @@ def browser() -> Iterator[Any]:
         missing("Playwright is not installed: run `make setup` to test the page in a browser.")
     if not CHROMIUM.exists():
         missing(f"{CHROMIUM} is missing: install Debian's chromium to test the page in a browser.")
+    from drawn_leaves import leaf
+
+    film = tmp_path_factory.mktemp("camera") / "leaf.mjpeg"  # what stands before the camera
+    leaf("common_bean__brown_spot", 3, side=480).photo.save(film, "JPEG", quality=90)
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        running = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=[*FLAGS, f"--use-file-for-fake-video-capture={film}"]
+        )
         yield running
         running.close()
 

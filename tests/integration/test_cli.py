@@ -6,6 +6,7 @@ import fcntl
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from unittest import mock
 import pytest
 import regex as re
 
+from agri_llm import vision
 from agri_llm.settings import Settings
 from agri_llm.store import Store
 from knowledge_base.shipped import VECTORS
@@ -270,8 +272,9 @@ def test_the_doctor_finds_nothing_wrong_in_a_new_home_and_leaves_it_empty(
     ended = agri("doctor")
     assert ended.status == 0, ended.out
     parts = {line.split(":")[0].split(maxsplit=1)[1]: line.split()[0] for line in ended.out.splitlines()}
-    assert parts["settings"] == parts["embedder"] == parts["model"] == parts["faiss"] == "ok"
-    assert parts["database"] == parts["index"] == parts["photo model"] == "note"
+    assert parts["settings"] == parts["embedder"] == parts["model"] == parts["photo model"] == parts["faiss"] == "ok"
+    assert parts["database"] == parts["index"] == "note"
+    assert "photo model: shipped, 52 labels, photos of 192 × 192 pixels, tells what it never learned" in ended.out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -287,6 +290,26 @@ def test_the_doctor_calls_an_unknown_setting_and_a_lost_database_problems(
     assert len(problems) == 2
     assert "AGRI_WRITR" in problems[0]
     assert "agri.sqlite3" in problems[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "says"),
+    [("scope.json", "note", "what it never learned is not told"), ("photo.json", "problem", "beside the weights"),
+     ("model.safetensors", "problem", "cannot be loaded")],
+)  # fmt: skip
+def test_the_doctor_looks_into_the_folder_of_a_photo_model(
+    change: str, state: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(vision.SHIPPED, tmp_path / "model"))
+    if change == "scope.json":
+        (folder / change).unlink()
+    else:
+        (folder / change).write_text("{", encoding="utf-8")
+    monkeypatch.setattr(wiring, "photo_model", lambda: vision.PhotoModel(folder))
+    finding = next(each for each in doctor.examine() if each.part == "photo model")
+    assert finding.state == state
+    assert says in finding.value
+    assert finding.remedy
 
 
 def test_the_doctor_finds_two_packages_that_own_the_module_faiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from knowledge_base import photo_labels
         ("chilli__murda_complex", "en", "chilli thrips and leaf curl", "chilli thrips and leaf curl"),
         ("common_bean__healthy", "en", "healthy common bean", "common bean: what a healthy plant looks like"),
         ("tomato__healthy", "zh", "健康的番茄", "番茄健康植株"),
+        ("maize__northern_leaf_blight", "zh", "玉米大斑病", "玉米大斑病"),
         ("somebody__elses", "en", "somebody elses", "somebody elses"),
         ("rust", "en", "rust", "rust"),
     ],

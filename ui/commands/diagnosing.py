@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agri_llm.errors import BadInput
+from agri_llm.photos.files import SUFFIXES
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from agri_llm.records import Diagnosis, Photo
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif")  # of a folder; a file is judged by its content
 Looked = tuple[str, "Diagnosis | BadInput"]  # the path as it was given, and what came of it
 
 

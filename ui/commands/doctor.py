@@ -117,7 +117,24 @@ def _plain(fact: object) -> str:
 
 
 def _photo_model() -> Finding:
-    return Finding(state="note", part="photo model", value="none yet: photos are not read")
+    from safetensors import SafetensorError
+
+    from agri_llm.photos.scope import Known
+    from agri_llm.vision import SHIPPED
+    from ui import wiring
+
+    model = wiring.photo_model()
+    name = "shipped" if model.name == SHIPPED else model.name
+    try:
+        value = f"{name}, {len(model.labels)} labels, photos of {model.reading.size} × {model.reading.size} pixels"
+        scope = Known.open(Path(model.name))
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        value = f"a file beside the weights of {name} cannot be read ({str(error).partition(chr(10))[0]})"
+        return Finding(state="problem", part="photo model", value=value, remedy="copy the whole folder of the model again")
+    if scope is None:
+        remedy = "every photo counts as one of a plant it knows; make the model with `agri train photos`"
+        return Finding(state="note", part="photo model", value=f"{value}, what it never learned is not told", remedy=remedy)
+    return Finding(state="ok", part="photo model", value=f"{value}, tells what it never learned")
 
 
 def _gpu() -> Finding:
