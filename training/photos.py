@@ -321,18 +321,12 @@ def train(config: PhotoConfig) -> Path:
     transformers.set_seed(config.seed)
     model = start(config, photos.labels)
     eyes = Eyes(model, config)
-    if not is_taught(config.model, photos.labels):
-        rows, targets = photos.rows("train"), photos.targets
-        some = np.random.default_rng(config.seed).permutation(rows)[: 20 * TOGETHER]
-        restore_statistics(model, (eyes.prepared(photos.pixels[part]) for part in np.array_split(some, 20)))
-        probe(model, eyes.look(photos.pixels[rows], exactly=False), targets[rows], config.seed)
+    rows, targets = photos.rows("train"), photos.targets
+    some = np.random.default_rng(config.seed).permutation(rows)[: 20 * TOGETHER]
+    restore_statistics(model, (eyes.prepared(photos.pixels[part]) for part in np.array_split(some, 20)))
+    probe(model, eyes.look(photos.pixels[rows], exactly=False), targets[rows], config.seed)
     fine_tune(model, photos, eyes, config)
     return finish(model, photos, eyes, config)
-
-
-def is_taught(name: str, labels: Sequence[str]) -> bool:
-    """Whether a model of ours knows these labels already, so that training goes on from its last layer."""
-    return (Path(name) / vision.ABOUT).is_file() and vision.PhotoModel(name).labels == tuple(labels)
 
 
 def finish(model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoConfig) -> Path:

@@ -40,7 +40,7 @@ def test_it_can_be_made_again_from_the_configuration() -> None:
     config = photo_config.read(
         Path(photo_config.__file__).parent / "configs" / "photos.yaml", {"data": "d", "model": "m", "out": "o"}
     )
-    for name in ("size", "train_size", "frozen", "epochs", "learning_rate", "mixup", "seed"):
+    for name in ("size", "train_size", "frozen", "epochs", "learning_rate", "mixup", "swap", "smallest", "seed"):
         assert float(trained[name]) == float(getattr(config, name)), name
 
 
