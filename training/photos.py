@@ -338,7 +338,9 @@ def finish(model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoConf
     shares = softmax(held.logits / warmth, axis=1)
     is_crop = np.array([photos.listed[row].label != vision.BACKGROUND for row in rows])
     outside = [held.of(~is_crop), eyes.look(outsiders.drawn(60, config.seed))]
-    views = calibration.views(taught, targets[photos.rows("train")], config.seed)
+    # Pictures without a plant are a label, but nothing that is known: near to them is out of scope.
+    learned = np.array([row for row, at in enumerate(photos.rows("train")) if photos.listed[at].label != vision.BACKGROUND])
+    views = calibration.views(taught.of(learned), targets[photos.rows("train")][learned], config.seed)
     reading = vision.Reading(
         size=config.size,
         mean=tuple(eyes.mean.flatten().tolist()),

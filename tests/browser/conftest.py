@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import os
 import re
@@ -205,7 +206,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from drawn_leaves import leaf
 
     film = tmp_path_factory.mktemp("camera") / "leaf.mjpeg"  # what stands before the camera
-    leaf("common_bean__brown_spot", 3, side=480).photo.save(film, "JPEG", quality=90)
+    frame = io.BytesIO()
+    leaf("common_bean__brown_spot", 3, side=480).photo.save(frame, "JPEG", quality=90)
+    film.write_bytes(frame.getvalue() * 30)  # a camera whose film has one picture is black when it is opened again
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(
             executable_path=str(CHROMIUM), args=[*FLAGS, f"--use-file-for-fake-video-capture={film}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,11 @@ except ImportError:
 
 expect.set_options(timeout=30_000)  # the first photo loads the network
 Open = Callable[..., Page]
+GREEN = """() => {
+    const video = document.querySelector("video"), canvas = document.createElement("canvas"), drawn = canvas.getContext("2d");
+    if (video.videoWidth) drawn.drawImage(video, 0, 0, canvas.width, canvas.height);
+    return drawn.getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data[1];
+}"""  # how green the middle of what the camera sees is, 0–255
 
 
 @pytest.fixture
@@ -124,11 +130,15 @@ def test_six_photos_dropped_on_the_box_are_taken(photo_app: RunningApp, visitor:
 
 
 def take(page: Page) -> None:
-    """Open the camera, wait until it sees something, take a photo and use it."""
+    """Open the camera, wait until its picture is no longer black, take a photo and use it."""
     page.get_by_role("button", name="Take a photo").click()
-    expect(page.locator("video")).to_have_js_property("readyState", 4)
+    page.locator("video").wait_for()
+    deadline = time.monotonic() + 30
+    while page.evaluate(GREEN) < 50 and time.monotonic() < deadline:
+        page.wait_for_timeout(200)
+    assert page.evaluate(GREEN) >= 50, "the camera sees nothing"
     page.get_by_role("button", name="Take Photo", exact=True).click()
-    page.get_by_role("button", name="Use this photo").click()
+    page.get_by_role("button", name="Use this photo").click(timeout=60_000)  # the photo has to arrive first
     expect(page.get_by_test_id("stCameraInput")).to_have_count(0)
 
 

@@ -114,7 +114,8 @@ def agri(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     """The command in this process, from its arguments to its exit status; the embedder stays loaded between calls."""
 
     def run(*arguments: object, given: str = "") -> Ended:
-        for part in (wiring.settings, wiring.store, wiring.knowledge_base, wiring.language_model, wiring.assistant):
+        parts = (wiring.settings, wiring.store, wiring.knowledge_base, wiring.language_model, wiring.assistant)
+        for part in (*parts, wiring.photo_model):
             part.cache_clear()
         monkeypatch.setattr(sys, "argv", ["agri", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
@@ -274,7 +275,7 @@ def test_the_doctor_finds_nothing_wrong_in_a_new_home_and_leaves_it_empty(
     parts = {line.split(":")[0].split(maxsplit=1)[1]: line.split()[0] for line in ended.out.splitlines()}
     assert parts["settings"] == parts["embedder"] == parts["model"] == parts["photo model"] == parts["faiss"] == "ok"
     assert parts["database"] == parts["index"] == "note"
-    assert "photo model: shipped, 52 labels, photos of 192 × 192 pixels, tells what it never learned" in ended.out
+    assert "photo model: shipped, 52 labels, photos of 224 × 224 pixels, tells what it never learned" in ended.out
     assert list(tmp_path.iterdir()) == []
 
 

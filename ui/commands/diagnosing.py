@@ -68,8 +68,8 @@ def _content(path: Path) -> bytes:
 
 
 def as_json(path: str, found: Diagnosis) -> dict[str, Any]:
-    """Return a diagnosis as `agri diagnose --json` prints it."""
-    return {
+    """Return a diagnosis as `agri diagnose --json` prints it; `seen` is there where a second model looked."""
+    line: dict[str, Any] = {
         "file": path,
         "label": found.label,
         "confidence": round(found.confidence, 4),
@@ -79,10 +79,10 @@ def as_json(path: str, found: Diagnosis) -> dict[str, Any]:
         "alternatives": [{"label": label, "confidence": round(share, 4)} for label, share in found.alternatives],
         "affected_area_percent": found.affected_area_percent,
         "quality": found.quality,
-        "seen": None
-        if found.seen is None
-        else {"text": found.seen.text, "questions": list(found.seen.questions), "label": found.seen.fits or None},
     }
+    if found.seen is not None:
+        line["seen"] = {"text": found.seen.text, "questions": list(found.seen.questions), "label": found.seen.fits or None}
+    return line
 
 
 def as_text(path: str, found: Diagnosis) -> str:
