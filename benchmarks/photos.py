@@ -64,7 +64,7 @@ REJECTED: list[list[object]] = [
     ["the mean of two networks (144 px and 192 px)", "lab accuracy .963, field .939; twice the time and the size"],
     [
         "other grounds behind leaves, for huanglongbing of another source",
-        "recall .006 (.197 with the crop named) where it was .03 to .00: what differs is not the sheet",
+        "recall .006 (.197 with the crop named), no better than frozen features; no run without exchanged grounds to compare",
     ],
 ]
 
