@@ -1,7 +1,8 @@
 """Train a photo model: a probe on frozen features, fine-tuning from there, calibration; `agri train photos CONFIG`.
 
 The probe (logistic regression on the features of the pretrained network) is the baseline, and where the last layer starts;
-fine-tuning then moves the network. All randomness comes from one seed; a run that was stopped goes on at its last epoch.
+fine-tuning then moves the network. It ends with epochs at a constant rate whose weights are averaged. All randomness comes from
+one seed; a run that was stopped goes on at its last epoch.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
@@ -239,6 +241,31 @@ class _Collator:
 def fine_tune(model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoConfig) -> None:
     """Train the network from the probe on; an earlier run in the same folder is taken up where it stopped."""
     freeze(model, config.frozen)
+    steps = config.out / "steps"
+    trainer = _trainer(model, photos, eyes, config, _arguments(config, steps))
+    trainer.add_callback(transformers.EarlyStoppingCallback(config.patience))
+    trainer.train(resume_from_checkpoint=last_step(steps))
+
+
+def average(model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoConfig) -> None:
+    """Train on at a constant rate and give the network the mean of the weights at the end of each of these epochs.
+
+    Stochastic weight averaging: Izmailov et al., 2018, arXiv 1803.05407. A stopped run goes on where it was, too.
+    """
+    steps = config.out / "averaged"
+    arguments = _arguments(config, steps)
+    arguments.num_train_epochs, arguments.learning_rate = config.average_epochs, config.average_rate
+    arguments.lr_scheduler_type = transformers.SchedulerType.CONSTANT_WITH_WARMUP
+    arguments.load_best_model_at_end, arguments.save_total_limit = False, None
+    _trainer(model, photos, eyes, config, arguments).train(resume_from_checkpoint=last_step(steps))
+    found = [load_file(path / "model.safetensors") for path in sorted(steps.glob("checkpoint-*"))]
+    mean = {name: torch.stack([each[name].double() for each in found]).mean(dim=0) for name in found[0]}
+    model.load_state_dict({name: values.to(found[0][name].dtype) for name, values in mean.items()})
+
+
+def _trainer(
+    model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoConfig, arguments: transformers.TrainingArguments
+) -> transformers.Trainer:
     smoothing, targets = config.label_smoothing, photos.targets
 
     def loss(outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
@@ -248,17 +275,15 @@ def fine_tune(model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoC
         best, right = found.predictions.argmax(axis=1), found.label_ids.argmax(axis=1)
         return {"accuracy": float((best == right).mean()), "macro_f1": float(f1_score(right, best, average="macro"))}
 
-    trainer = transformers.Trainer(
+    return transformers.Trainer(
         model=model,
-        args=_arguments(config),
+        args=arguments,
         data_collator=_Collator(photos, eyes, config),
         train_dataset=_Rows(balanced(photos.rows("train"), targets, config.balance), learned=True),
         eval_dataset=_Rows(photos.rows("validation"), learned=False),
         compute_loss_func=loss,
         compute_metrics=measures,
-        callbacks=[transformers.EarlyStoppingCallback(config.patience)],
     )
-    trainer.train(resume_from_checkpoint=last_step(config.out / "steps"))
 
 
 def last_step(steps: Path) -> str | None:
@@ -284,10 +309,10 @@ def freeze(model: PreTrainedModel, share: float) -> None:
         weight.requires_grad_(number >= share * len(weights))
 
 
-def _arguments(config: PhotoConfig) -> transformers.TrainingArguments:
+def _arguments(config: PhotoConfig, steps: Path) -> transformers.TrainingArguments:
     on_gpu = torch.cuda.is_available()
     return transformers.TrainingArguments(
-        output_dir=str(config.out / "steps"),
+        output_dir=str(steps),
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.batch_size,
         per_device_eval_batch_size=TOGETHER,
@@ -326,6 +351,8 @@ def train(config: PhotoConfig) -> Path:
     restore_statistics(model, (eyes.prepared(photos.pixels[part]) for part in np.array_split(some, 20)))
     probe(model, eyes.look(photos.pixels[rows], exactly=False), targets[rows], config.seed)
     fine_tune(model, photos, eyes, config)
+    if config.average_epochs:
+        average(model, photos, eyes, config)
     return finish(model, photos, eyes, config)
 
 

@@ -36,8 +36,10 @@ def send(page: Page, files: list[Path], text: str = "") -> None:
     page.get_by_test_id("stChatInputTextArea").wait_for()
     page.locator("input[type=file]").first.set_input_files([str(file) for file in files])
     expect(page.get_by_test_id("stFileChipName").last).to_have_text(files[-1].name)
+    expect(page.get_by_test_id("stFileChipIconSpinner")).to_have_count(0)  # Enter does nothing before
     box = page.get_by_test_id("stChatInputTextArea")
     box.fill(text)
+    expect(page.get_by_role("button", name="Send message")).to_be_enabled()
     box.press("Enter")
 
 

@@ -37,8 +37,10 @@ def send(page: Page, file: Path, text: str = "What is this?") -> None:
     page.get_by_test_id("stChatInputTextArea").wait_for()
     page.locator("input[type=file]").first.set_input_files(str(file))
     expect(page.get_by_test_id("stFileChipName").last).to_have_text(file.name)
+    expect(page.get_by_test_id("stFileChipIconSpinner")).to_have_count(0)  # Enter does nothing before
     box = page.get_by_test_id("stChatInputTextArea")
     box.fill(text)
+    expect(page.get_by_role("button", name="Send message")).to_be_enabled()
     box.press("Enter")
     first = page.locator(".agri-source summary").first
     expect(first).to_contain_text("Early blight of tomato", timeout=90_000)  # a busy machine loads the network slowly

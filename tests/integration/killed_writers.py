@@ -210,7 +210,10 @@ def kill_and_resume(writers: Writers) -> dict[str, Any]:
         if os.waitpid(child, os.WNOHANG) != (0, 0):
             break
         os.kill(child, signal.SIGKILL)
-        assert ended(child) == -signal.SIGKILL
+        end = ended(child)
+        if end == 0:  # it got through at the very moment
+            break
+        assert end == -signal.SIGKILL
         kills += 1
         assert kills < 100, "no build ever gets further"
     lines = Counter(seen.read_text().splitlines())
