@@ -45,8 +45,12 @@ def loaded(load: Callable[..., Any], name: str, **options: Any) -> Any:
 def views_and_logits(model: PreTrainedModel, pixels: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
     """Run a network; return what it sees at DEPTHS and before its last layer, (photos, dimensions) each, and its logits.
 
-    What is spread over places of the photo is averaged over them; a network that shows no inner states has the last view alone.
+    All are means over a photo and its mirror image, which tells more than the photo alone. What is spread over places of the
+    photo is averaged over them; a network that shows no inner states has the last view alone.
     """
+    import torch
+
+    pixels = torch.cat([pixels, pixels.flip(-1)])
     kept: list[torch.Tensor] = []
     hook = last_layer(model).register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
     try:
@@ -55,7 +59,12 @@ def views_and_logits(model: PreTrainedModel, pixels: torch.Tensor) -> tuple[list
         hook.remove()
     states = output.hidden_states or ()
     inner = [_averaged(states[round(depth * (len(states) - 1))]) for depth in DEPTHS if states]
-    return [*inner, kept[-1].float()], output.logits.float()
+    return [_merged(view) for view in (*inner, kept[-1].float())], _merged(output.logits.float())
+
+
+def _merged(values: torch.Tensor) -> torch.Tensor:
+    """Average what belongs to photos, the first half, with what belongs to their mirror images, the second."""
+    return values.view(2, -1, values.shape[-1]).mean(dim=0)
 
 
 def _averaged(state: torch.Tensor) -> torch.Tensor:
