@@ -9,6 +9,7 @@ AgriError                        shown to people as one sentence, exit status 1
 ├── ModelError                   something that writes answers
 │   ├── ModelMissing             the model or adapter cannot be loaded
 │   └── ModelUnavailable         the server does not answer, or died while answering
+├── TrainingStopped              a training that ended before its time; the same command goes on
 ├── StoreUnavailable             the database does not answer; answering goes on without it
 ├── NotYours                     a conversation or answer that is not among this person's own
 └── SettingsInvalid              a setting that cannot work, with the place it came from
@@ -57,6 +58,10 @@ class ModelMissing(ModelError):
 
 class ModelUnavailable(ModelError):
     """The model server does not answer, refuses, or died while answering."""
+
+
+class TrainingStopped(AgriError):
+    """A training that ended before its time, with everything kept that going on needs."""
 
 
 class StoreUnavailable(AgriError):

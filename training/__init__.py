@@ -1,1 +1,1 @@
-"""Data in, better adapters and photo models out. Nothing is trained yet: the first recipes come with the instruction data."""
+"""Data in, better adapters and photo models out."""

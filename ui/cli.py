@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 import typer
 
 from agri_llm.errors import AgriError, BadInput, StoreUnavailable
-from ui.commands import data, photos
+from ui.commands import data, photos, train
 from ui.commands.console import end as _end
 from ui.commands.console import say as _say
 from ui.commands.console import start as _start
@@ -32,7 +32,7 @@ app = typer.Typer(
 )
 index_app = typer.Typer(help="Build and change the index of documents.", no_args_is_help=True)
 app.add_typer(index_app, name="index")
-app.add_typer(photos.train_app, name="train")
+app.add_typer(train.app, name="train")
 app.add_typer(data.app, name="data")
 
 IndexFolder = Annotated[Path | None, typer.Option("--index", help="Index folder; the default one when not given.")]

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig, TextIteratorStreamer
 
 from agri_llm.errors import AgriError, ModelError, ModelMissing, ModelUnavailable
+from agri_llm.language import chat_template, contract
 from agri_llm.language.brief import Brief
 from agri_llm.records import Message
 
@@ -54,8 +55,10 @@ class LocalModel:
         self._parameters = int(self._model.num_parameters())
         self._max_new_tokens = max_new_tokens
         self._context: int | None = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        named = self._model.generation_config
         self._model.generation_config = _generation_config(self._tokenizer, self._model, temperature)
         if adapter:
+            contract.check(Path(adapter), path, self._tokenizer, chat_template.stop_ids(self._tokenizer, named))
             self._model = _with_adapter(self._model, adapter, self.name)
         self._model.eval()
         self._line = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")  # one worker: answers wait in order
@@ -111,12 +114,7 @@ class LocalModel:
 
     def _prompt(self, messages: tuple[Message, ...]) -> Any:
         """Return the chat as token ids, shape (1, tokens); control tokens in questions or passages are plain text."""
-        return self._tokenizer.apply_chat_template(
-            [dict(message) for message in messages],
-            add_generation_prompt=True,
-            sanitize_control_tokens=True,
-            return_tensors="pt",
-        )
+        return chat_template.conversation(self._tokenizer, messages, to_answer=True, return_tensors="pt")
 
     def _room(self, prompt_tokens: int) -> int:
         """Return how many tokens may still be written after a prompt of that length."""
@@ -179,13 +177,9 @@ def _placement(*, four_bit: bool) -> dict[str, Any]:
 
 
 def _generation_config(tokenizer: Any, model: Any, temperature: float) -> GenerationConfig:
-    """Return how the model picks words; nothing but the stop tokens is taken over from the checkpoint.
-
-    The tokenizer's end token is a stop too: some checkpoints name only the end of a document, and would never stop in a chat.
-    """
-    named = model.generation_config.eos_token_id
-    stops = {*(named if isinstance(named, list) else [named]), tokenizer.eos_token_id} - {None}
-    config = GenerationConfig(eos_token_id=sorted(stops) or None, pad_token_id=tokenizer.pad_token_id)
+    """Return how the model picks words; nothing but the stop tokens is taken over from the checkpoint."""
+    stops = chat_template.stop_ids(tokenizer, model.generation_config)
+    config = GenerationConfig(eos_token_id=stops or None, pad_token_id=tokenizer.pad_token_id)
     if config.pad_token_id is None and stops:
         config.pad_token_id = min(stops)  # nothing is padded for one answer; it keeps transformers quiet
     config.do_sample = temperature > 0

@@ -11,8 +11,6 @@ import typer
 from agri_llm.errors import BadInput
 from ui.commands.console import end, say, start, tell
 
-train_app = typer.Typer(help="Train models from data.", no_args_is_help=True)
-
 
 def diagnose(
     photos: Annotated[list[Path] | None, typer.Argument(help="Photos, each of another plant.", show_default=False)] = None,
@@ -39,7 +37,6 @@ def diagnose(
     end(bad)
 
 
-@train_app.command("photos")
 def train_photos(
     config: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A YAML file, like those of training/configs.")],
     data: Annotated[Path | None, typer.Option(help="Folder of labelled photos; over the one in the file.")] = None,
@@ -67,7 +64,6 @@ def train_photos(
         say(f"The photo model is in {photos.train(chosen)}.", results)
 
 
-@train_app.command("scope")
 def train_scope(
     model: Annotated[Path, typer.Argument(help="The folder `model` of a finished run.")],
     runs: Annotated[list[Path], typer.Argument(help="Runs that were trained with --leave-out.")],
@@ -83,7 +79,6 @@ def train_scope(
         say(f"The model in {model} takes photos for known from a score of {threshold:.3f} on.", results)
 
 
-@train_app.command("corrections")
 def train_corrections(
     approve: Annotated[list[str] | None, typer.Option(metavar="ID", help="Accept this correction; again for more.")] = None,
     reject: Annotated[list[str] | None, typer.Option(metavar="ID", help="Reject this correction; again for more.")] = None,
