@@ -92,7 +92,7 @@ class Assistant:
             yield replace(self._clarify(question, understood, missing, clock), diagnosis=diagnosis)
             return
         yield Step(name="search")
-        hits = photo_questions.without_chemicals(self._search(understood), diagnosis)
+        hits = photo_questions.without_chemicals(self.hits_for(understood), diagnosis)
         clock.lap("search")
         reason = self._weak(understood, hits)
         if reason:
@@ -157,7 +157,7 @@ class Assistant:
         ingredients = {text[one.start : one.end].lower() for one in found if one.term.id == "active-ingredient"}
         return named | ingredients | set(self.glossary.crops(text))
 
-    def _search(self, understood: Understood) -> list[Hit]:
+    def hits_for(self, understood: Understood) -> list[Hit]:
         """Search in the asker's language; where that finds too little, in all of them with the glossary's English names.
 
         Added names cost a point of R@1 on English questions that need none (docs/benchmarks.md), so they come second there too.

@@ -237,7 +237,7 @@ def check_sentence(
     quotes = [(passage, quote) for passage in cited if (quote := supporting_quote(said, passage.text))]
     if not quotes or not all(any(word in quote.lower() for _, quote in quotes) for word in _PROMISE.findall(said.lower())):
         return "no support"
-    quotes = [(passage, quote) for passage, quote in quotes if not _opposed(said, quote)]
+    quotes = [(passage, quote) for passage, quote in quotes if not opposed(said, quote)]
     if not quotes:
         return "negation"
     if not _numbers_supported(said, [quote for _, quote in quotes]):
@@ -247,7 +247,7 @@ def check_sentence(
     return Supported(text=text, quotes=tuple(quotes))
 
 
-def _opposed(claim: str, quote: str) -> bool:
+def opposed(claim: str, quote: str) -> bool:
     """Whether one says "not" and the other does not, or they differ by a word like "before" and "after"."""
     if claim in quote and not _NEGATION.search(quote):
         return False

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 import typer
 
 from agri_llm.errors import AgriError, BadInput, StoreUnavailable
-from ui.commands import data, photos, train
+from ui.commands import data, evaluating, photos, train
 from ui.commands.console import end as _end
+from ui.commands.console import open_index
 from ui.commands.console import say as _say
 from ui.commands.console import start as _start
 from ui.commands.console import tell as _tell
 
 if TYPE_CHECKING:
     from agri_llm.assistant import Assistant
-    from agri_llm.settings import Settings
     from ui.commands.batches import Details
     from ui.commands.finding import Wanted
     from ui.commands.indexing import Written
@@ -76,7 +76,7 @@ def ask(
         raise typer.BadParameter("a photo belongs to one question, not to a batch")
     details = Details(crop=crop, place=place, stage=stage, language=language)
     with quiet.results() as out:
-        _open(index)
+        open_index(index)
         if batch is not None:
             _ask_all(batch, details, out)
         else:
@@ -119,7 +119,7 @@ def search(
     _one_of(query, batch)
     wanted = finding.Wanted(k=k, crop=crop, region=region, language=language)
     with quiet.results() as out:
-        _open(index)
+        open_index(index)
         if batch is not None:
             _search_all(batch, wanted, out)
         else:
@@ -161,7 +161,7 @@ def index_add(paths: Annotated[list[Path], typer.Argument(help="Files and folder
     from ui.commands import indexing, places, quiet
 
     with quiet.results() as out:
-        _open(index)
+        open_index(index)
         _report("Added", indexing.add(places.place(), paths, _tell), places.place().name, out)
 
 
@@ -174,7 +174,7 @@ def index_remove(
     from ui.commands import places, quiet, rendering
 
     with quiet.results() as out:
-        _open(index)
+        open_index(index)
         place = places.place()
         _say(f"Removed {rendering.counted(place.remove(ids), 'passage')} from {place.name}.", out)
 
@@ -185,7 +185,7 @@ def index_compact(index: IndexFolder = None) -> None:
     from ui.commands import places, quiet
 
     with quiet.results() as out:
-        _open(index)
+        open_index(index)
         _say(places.place().compact(), out)
 
 
@@ -202,7 +202,7 @@ def index_list(
     from ui.commands import indexing, places, quiet, rendering
 
     with quiet.results() as out:
-        _open(index)
+        open_index(index)
         documents = indexing.listed(places.place(), crop, topic, language)
         if by is not None:
             counts = indexing.counted_by(documents, by.value)
@@ -212,6 +212,7 @@ def index_list(
 
 
 app.command()(photos.diagnose)
+app.command()(evaluating.evaluate)
 
 
 @app.command()
@@ -285,19 +286,6 @@ def vectors() -> None:
 def _one_of(text: str | None, batch: str | None) -> None:
     if (text is None) == (batch is None):
         raise typer.BadParameter("give one text, or --batch FILE")
-
-
-def _open(index: Path | None) -> Settings:
-    """Like `_start`; the default index is built or renewed where needed, a named one must be there."""
-    from ui import wiring
-    from ui.commands import indexing
-
-    chosen = _start(index)
-    if index is None:
-        indexing.prepare()
-    else:
-        wiring.knowledge_base()
-    return chosen
 
 
 def _assistant() -> Assistant:

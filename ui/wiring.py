@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from agri_llm.errors import SettingsInvalid
+from agri_llm.errors import BadInput, SettingsInvalid
 from agri_llm.settings import Settings
 
 if TYPE_CHECKING:
@@ -99,15 +99,7 @@ def language_model() -> LanguageModel:
     """Who writes the answers, by the setting AGRI_WRITER; raises ModelMissing."""
     chosen = settings()
     if chosen.writer == "local":
-        from agri_llm.language.local import LocalModel
-
-        return LocalModel(
-            chosen.model,
-            chosen.adapter,
-            four_bit=chosen.four_bit,
-            max_new_tokens=chosen.max_new_tokens,
-            temperature=chosen.temperature,
-        )
+        return _local_model(chosen.adapter)
     if chosen.writer == "endpoint":
         from agri_llm.language.endpoint import EndpointModel
 
@@ -122,6 +114,19 @@ def language_model() -> LanguageModel:
     from agri_llm.language.composer import Composer
 
     return Composer()
+
+
+def _local_model(adapter: str | None) -> LanguageModel:
+    from agri_llm.language.local import LocalModel
+
+    chosen = settings()
+    return LocalModel(
+        chosen.model,
+        adapter,
+        four_bit=chosen.four_bit,
+        max_new_tokens=chosen.max_new_tokens,
+        temperature=chosen.temperature,
+    )
 
 
 @cache
@@ -150,6 +155,22 @@ def assistant() -> Assistant:
         examples=settings().examples,
         step_by_step=settings().step_by_step,
     )
+
+
+def assistant_with(adapter: str | None) -> Assistant:
+    """The assistant with another adapter, or none, in the place of the one in use. Raises BadInput, ModelMissing."""
+    from dataclasses import replace
+
+    chosen = settings()
+    if adapter == chosen.adapter:
+        return assistant()
+    if chosen.writer != "local":
+        raise BadInput(
+            f"AGRI_WRITER is {chosen.writer}",
+            "an adapter belongs to a model on this machine",
+            "set AGRI_WRITER=local and AGRI_MODEL to its base model",
+        )
+    return replace(assistant(), model=_local_model(adapter))
 
 
 def diagnosis(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,6 +94,21 @@ class LocalModel:
         finally:
             stop.set()
             writing.cancel()
+
+    def log_likelihood(self, messages: Sequence[Message], text: str) -> float:
+        """Return the natural logarithm of the probability that the model writes `text` as its whole reply to a chat.
+
+        The tokens of the text alone count, not the end of the reply. Raises ModelUnavailable where both do not fit the model.
+        """
+        return self._line.submit(self._weigh, tuple(messages), text).result()
+
+    def _weigh(self, messages: tuple[Message, ...], text: str) -> float:
+        prompt = self._prompt(messages)["input_ids"].to(self._model.device)
+        said = self._tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"].to(self._model.device)
+        self._room(prompt.shape[1] + said.shape[1] - 1)  # the last token is not read, only expected
+        with torch.inference_mode():
+            logits = self._model(input_ids=torch.cat([prompt, said], dim=1)).logits[0, prompt.shape[1] - 1 : -1].float()
+        return float(torch.log_softmax(logits, dim=-1).gather(1, said[0, :, None]).sum())  # (tokens of the text, 1)
 
     def _write(self, messages: tuple[Message, ...], streamer: Any, stop: threading.Event) -> None:
         """Let the model write into `streamer`, in the writer thread, until it is done or `stop` is set."""

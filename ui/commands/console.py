@@ -32,6 +32,19 @@ def start(index: Path | None = None, port: int | None = None) -> Settings:
     return chosen
 
 
+def open_index(index: Path | None) -> Settings:
+    """Like `start`; the default index is built or renewed where needed, a named one must be there."""
+    from ui import wiring
+    from ui.commands import indexing
+
+    chosen = start(index)
+    if index is None:
+        indexing.prepare()
+    else:
+        wiring.knowledge_base()
+    return chosen
+
+
 def say(text: str, out: TextIO) -> None:
     """Print a result at once."""
     print(text, file=out, flush=True)
