@@ -2,6 +2,7 @@
 
 Every case has `id`, `kind`, `language` and `question`; the fields each kind needs beside those stand in `NEEDS`. Cases with
 the same `group` depend on each other (they ask about one sheet, or are turns of one dialogue): intervals are drawn over groups.
+Cases are asked and scored; what models learn from are rows (`rows.py`), and no row may repeat a case (`contamination.py`).
 """
 
 from __future__ import annotations

@@ -10,14 +10,13 @@ from typing import Any
 import regex
 
 from agri_llm.errors import BadInput
-from training import rows
+from training import cases, rows
 from training.cleaning import hash_of
 from training.rows import Row, answers_of, question_of
 
 # Runs of 13 words, as for GPT-3 (Brown et al. 2020, arXiv 2005.14165, appendix C); of 8 in texts with fewer than 13.
 LONG, SHORT = 13, 8
 CHARACTERS_PER_WORD = 1.7  # Chinese characters that say what an English word does, as in agri_llm/questions.py
-SUITES = Path(__file__).parent / "suites"  # the evaluation files that ship with the project
 ASKED = ("question", "prompt", "instruction", "input", "query", "text", "messages", "conversations")
 ANSWERED = ("answer", "output", "reference", "response", "completion")
 QUOTED = (
@@ -81,7 +80,7 @@ def files_of(named: Iterable[str]) -> list[Path]:
     """Return the evaluation files that a configuration names; "shipped" stands for those of the project. Raises BadInput."""
     found: list[Path] = []
     for name in named:
-        path = SUITES if name == "shipped" else Path(name)
+        path = cases.SHIPPED if name == "shipped" else Path(name)
         found += sorted(path.glob("*.json*")) if path.is_dir() else [path]
         if name != "shipped" and not path.exists():
             raise BadInput(f"the evaluation file {name} is not there", "nobody could tell whether rows repeat it", "correct it")

@@ -1,4 +1,4 @@
-"""Writes beside a trained adapter what the program that answers checks before it uses it."""
+"""Writes `contract.json` beside a trained adapter; `agri_llm/language/contract.py` checks it before the adapter answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from agri_llm.language import chat_template, contract
 from agri_llm.prompts import PROMPT_HASH
-from training import run_files
+from training.rows import write_whole
 
 if TYPE_CHECKING:
     from training.configuration import Training
@@ -65,4 +65,4 @@ def greedy(model: Any, tokenizer: Any) -> list[dict[str, str]]:
 
 def write(folder: Path, said: dict[str, Any]) -> None:
     """Write the contract into the folder of an adapter or model."""
-    run_files.write(folder / contract.FILE, json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+    write_whole(folder / contract.FILE, json.dumps(said, indent=1, ensure_ascii=False) + "\n")

@@ -24,10 +24,16 @@ from training import card, cleaning, contamination, instruction, mixing, rows, s
 from training.contamination import Contamination
 from training.data_config import DataConfig, Source
 from training.library import Library
-from training.rows import SPLITS, Row, file_hash
+from training.reply_contract import code_hash as reply_code_hash
+from training.rows import MANIFEST, SPLITS, Row, file_hash, files_hash, write_whole
 from training.written import Reply, Written, written
 
-MANIFEST, CARD, STEPS = "manifest.json", "card.md", "steps"
+CARD, STEPS = "card.md", "steps"
+# The modules of this package that decide what stands in a row; a change to any of them makes all rows anew.
+MAKERS = (
+    "card", "cleaning", "contamination", "data_config", "dataset", "instruction", "library", "mixing", "personal",
+    "question_forms", "rows", "sources", "text_quality", "unanswerable", "written",
+)  # fmt: skip
 TAUGHT = 4  # every fourth passage of the sheets teaches the quality filter: about a thousand, seconds instead of a minute
 PART = 24  # documents whose rows are made in one step
 Tell = Callable[[str], object]
@@ -245,19 +251,10 @@ def _of_all(library: Library, source: str) -> Iterator[Row]:
 
 
 def code_hash() -> str:
-    """Name the code and forms that make rows (sha256 of their files), so that a changed rule makes them anew."""
-    digest = hashlib.sha256(PROMPT_HASH.encode())
+    """Name the code and forms that make rows (sha256): those of the steps, and the assistant that writes the answers."""
     here = Path(__file__).parent
-    for path in sorted([*here.glob("*.py"), here / "question_templates.json"]):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is never seen half written."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8", newline="\n")
-    part.replace(path)
+    own = files_hash([*(here / f"{name}.py" for name in MAKERS), here / "question_templates.json"])
+    return rows.identity(own, reply_code_hash())
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:

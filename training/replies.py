@@ -14,7 +14,7 @@ from agri_llm.assistant import READ_HITS, Assistant
 from agri_llm.language.brief import Brief
 from agri_llm.records import Hit, Kind, Message, Passage, Question
 from training.cases import Case
-from training.contracts import contract_of
+from training.reply_contract import contract_of
 
 SHEETS_KEPT = 10  # different documents of a search that are kept, best first
 _MARKS = regex.compile(r"\s*\[(\d{1,3})\]")

@@ -19,6 +19,7 @@ Kind = Literal["grounded", "refusal", "clarification", "followup", "open", "pret
 Split = Literal["train", "validation", "test"]
 KINDS: tuple[str, ...] = get_args(Kind)
 SPLITS: tuple[Split, ...] = get_args(Split)
+MANIFEST = "manifest.json"  # of a data set; written last, so a folder without it is unfinished
 ASKED = "\n\nQuestion: "  # what stands before the question in a request of `agri_llm.prompts`
 _EXAMPLE = 'write {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]} on each line'
 
@@ -71,6 +72,24 @@ def file_hash(path: Path) -> str:
     """Return the sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_hash(files: Iterable[Path]) -> str:
+    """Return the sha256 of the names and contents of files."""
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.parent.name}/{path.name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is never seen half written."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 def write(path: Path, rows: Iterable[Row]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 import yaml
 
 from agri_llm.errors import BadInput
+from training.rows import write_whole
 
 RUN, CONFIG, LOSSES, STEPS = "run.json", "config.yaml", "losses.jsonl", "steps"
 # Of a checkpoint trainer_state.json is written last (transformers, Trainer._save_checkpoint); each of the others goes on.
@@ -43,17 +43,7 @@ def begin(out: Path, settings: Mapping[str, Any]) -> None:
             )
         return
     out.mkdir(parents=True, exist_ok=True)
-    write(file, yaml.safe_dump(dict(settings), allow_unicode=True))
-
-
-def write(file: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    beside = file.with_name(file.name + ".new")
-    with beside.open("w", encoding="utf-8") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    beside.replace(file)
+    write_whole(file, yaml.safe_dump(dict(settings), allow_unicode=True))
 
 
 def complete(checkpoint: Path) -> bool:
@@ -80,7 +70,7 @@ def last_step(out: Path, *, tidy: bool = True) -> Path | None:
 
 def finish(out: Path, about: Mapping[str, Any]) -> None:
     """Write run.json: from now on the run exists for others."""
-    write(out / RUN, json.dumps(dict(about), indent=1, ensure_ascii=False) + "\n")
+    write_whole(out / RUN, json.dumps(dict(about), indent=1, ensure_ascii=False) + "\n")
 
 
 def provenance() -> dict[str, Any]:

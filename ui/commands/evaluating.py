@@ -92,10 +92,10 @@ def _other(wanted: Wanted, suites: Sequence[Suite]) -> tuple[dict[str, str], Seq
 
 
 def _report(assistant: Assistant, adapter: str | None, suites: Sequence[Suite], wanted: Wanted) -> Report:
-    from training.contracts import weights_hash
     from training.evaluate import evaluate
     from training.kept import Kept
     from training.replies import Checked, Unchecked, can_weigh
+    from training.reply_contract import weights_hash
     from ui import wiring
     from ui.commands import indexing
 

@@ -1,4 +1,7 @@
-"""What decides the replies of an assistant: where any of it changes, nothing that was kept of it counts any more."""
+"""What decides the replies of an assistant: where any of it changes, nothing that was kept of it counts any more.
+
+Not the contract beside an adapter (`contract.py`), which says what text a model learned to read.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,11 @@ import agri_llm
 import knowledge_base
 from agri_llm import prompts
 from agri_llm.assistant import Assistant
+from agri_llm.language import contract
+from training.rows import files_hash
 
 _CODE = (".py", ".json", ".csv")  # files that decide what an assistant says
+_SAID = (".json", ".jinja", ".txt")  # files that decide, beside its weights, what a model writes
 
 
 def contract_of(assistant: Assistant, weights: str) -> dict[str, str]:
@@ -31,24 +37,17 @@ def contract_of(assistant: Assistant, weights: str) -> dict[str, str]:
 @cache
 def code_hash() -> str:
     """Hash the code and tables of the assistant and of the search (sha256): a changed rule asks again."""
-    digest = hashlib.sha256()
-    for package in (agri_llm, knowledge_base):
-        folder = Path(str(package.__file__)).parent
-        for path in sorted(path for path in folder.rglob("*") if path.suffix in _CODE):
-            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
-    return digest.hexdigest()
+    folders = (Path(str(package.__file__)).parent for package in (agri_llm, knowledge_base))
+    return files_hash(sorted(path for folder in folders for path in folder.rglob("*") if path.suffix in _CODE))
 
 
 def weights_hash(*places: str | None) -> str:
-    """Hash what files say of a model or adapter: small files by content, weights by name, size and time of change."""
+    """Name models and adapters: by their words, settings and weights where they are folders here, else by name."""
     digest = hashlib.sha256()
     for place in places:
         digest.update(f"{place}\0".encode())
         folder = Path(place or "").expanduser()
-        if not place or not folder.is_dir():  # none, or a name on a hub
-            continue
-        for path in sorted(path for path in folder.iterdir() if path.is_file()):
-            state = path.stat()
-            content = path.read_bytes() if path.suffix in (".json", ".jinja", ".txt") else b""
-            digest.update(f"{path.name}\0{state.st_size}\0{state.st_mtime_ns}".encode() + content)
+        if place and folder.is_dir():
+            files = sorted(path for path in folder.iterdir() if path.suffix in _SAID and path.is_file())
+            digest.update(f"{files_hash(files)} {contract.weights_hash(str(folder))}".encode())
     return digest.hexdigest()
