@@ -173,6 +173,20 @@ def test_every_command_has_help_and_stands_in_the_readme() -> None:
         assert f"{group} {name}" in readme, f"{group} {name} does not stand in the README"
 
 
+def test_every_command_stands_in_the_changelog_and_every_module_of_training_in_the_architecture() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for command in ("data build", "data check", "data card", "train sft", "train pretrain", "train plan", "evaluate"):
+        assert changes.count(f"`agri {command}") == 1, command
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    table = page[page.index("**Modules of `training/`.**") : page.index("**Store.**")]
+    modules = {path.name for path in (ROOT / "training").glob("*.py")} - {"__init__.py"}
+    assert (
+        set(re.findall(r"`([a-z_]+\.py)`", table)) - {"data.py", "train.py", "adapting.py", "planning.py", "evaluating.py"}
+        == modules
+    )
+    assert all(table.count(f"`{name}`") <= 2 for name in modules)  # photos.py is a module of commands too
+
+
 def test_every_benchmark_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """They import from one another, and nothing else would notice that a name is gone."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
