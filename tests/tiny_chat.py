@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,14 @@ def row(number: int, split: str = "train", turns: int = 1) -> dict[str, Any]:
     return {"id": f"{split}-{number}", "group": f"{split}-{number}", "kind": "grounded", "messages": messages, "split": split}
 
 
-def save_tokenizer(folder: Path, template: str | None = CHATML, **tokens: Any) -> int:
+def save_tokenizer(
+    folder: Path, template: str | None = CHATML, texts: Sequence[str] = (), vocabulary: int = 384, **tokens: Any
+) -> int:
     """Train a byte-level tokenizer with ChatML control tokens, save it, return its size."""
     trained = ByteLevelBPETokenizer()
     specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    texts = [sentence(number) for number in range(48)]
-    trained.train_from_iterator(texts, vocab_size=384, special_tokens=specials, show_progress=False)
+    texts = texts or [sentence(number) for number in range(48)]
+    trained.train_from_iterator(texts, vocab_size=vocabulary, special_tokens=specials, show_progress=False)
     named = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "extra_special_tokens": ["<|im_start|>"], **tokens}
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=trained._tokenizer, **named)
     tokenizer.chat_template = template
@@ -85,8 +88,8 @@ def save_data(folder: Path, rows: int = 32, *, held_out: int = 6, kind: str = "s
 
 
 def save_manifest(folder: Path, **more: Any) -> None:
-    hashes = {file.name: {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()} for file in folder.glob("*.jsonl")}
-    said = {"files": hashes, "steps": [{"name": "contamination", "overlaps": 0}], **more}
+    hashes = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.glob("*.jsonl")}
+    said = {"files": hashes, "contamination_checked": True, **more}
     (folder / "manifest.json").write_text(json.dumps(said), encoding="utf-8")
 
 

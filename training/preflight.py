@@ -13,11 +13,10 @@ from typing import Any
 from agri_llm.errors import BadInput
 from agri_llm.language import chat_template, contract
 from agri_llm.prompts import PROMPT_HASH
-from training import chats, tokens
+from training import chats
 from training.configuration import Training
+from training.rows import MANIFEST, file_hash
 from training.tokens import Tokens
-
-MANIFEST = "manifest.json"
 
 
 def of_data(training: Training, found: Tokens, tokenizer: Any, serving: Any, stops: list[int]) -> list[str]:
@@ -43,13 +42,13 @@ def check_manifest(folder: Path, *, unchecked: bool) -> str:
         ) from error
     except (OSError, ValueError) as error:
         raise BadInput(f"{folder / MANIFEST} cannot be read", str(error), "build the data again") from error
-    for name, about in dict(said.get("files", {})).items():
-        expected = about.get("sha256") if isinstance(about, dict) else about
-        if name.endswith(".jsonl") and (not (folder / name).is_file() or tokens.file_hash(folder / name) != expected):
+    for name, expected in dict(said.get("files", {})).items():
+        if name.endswith(".jsonl") and (not (folder / name).is_file() or file_hash(folder / name) != expected):
             raise BadInput(
                 f"{folder / name} is not the file of the manifest", "it was changed after it was checked", "build again"
             )
-    if not _decontaminated(said) and not unchecked:
+    checked = said.get("contamination_checked") is True
+    if not checked and not unchecked:
         raise BadInput(
             f"{folder} was not compared with the evaluation files",
             "a model that has seen the questions scores well and knows nothing",
@@ -59,13 +58,8 @@ def check_manifest(folder: Path, *, unchecked: bool) -> str:
         raise BadInput(
             f"{folder} was made with other prompts than ours of today", "answering would use other words", "build again"
         )
-    return "data: unchanged since it was built, compared with the evaluation files"
-
-
-def _decontaminated(said: dict[str, Any]) -> bool:
-    steps = said.get("steps", [])
-    names = list(steps) if isinstance(steps, dict) else [step.get("name", "") for step in steps if isinstance(step, dict)]
-    return bool(said.get("contamination")) or any("contamination" in name for name in names)
+    compared = "with the evaluation files" if checked else "with no evaluation file, as unchecked_data allows"
+    return f"data: unchanged since it was built, compared {compared}"
 
 
 def check_rows(training: Training, found: Tokens) -> str:
@@ -78,10 +72,11 @@ def check_rows(training: Training, found: Tokens) -> str:
     if found.lost > training.ours.most_lost:
         raise BadInput(lost, f"more than most_lost {training.ours.most_lost:.1%} would be lost in silence", _remedy(found))
     if counts["train"] < 2:
+        other = "pretrain" if training.kind == "sft" else "sft"
         raise BadInput(
             f"{training.ours.data} has {counts['train'] or 'no'} row{'s' * (counts['train'] != 1)} to learn from",
             "a model learns nothing from so little, or only that row",
-            "build more data",
+            "build more data" + (f", or use `agri train {other}`, which learns from its other rows" if found.others else ""),
         )
     if training.args.eval_strategy != "no" and not counts.get("validation"):
         raise BadInput(
@@ -95,8 +90,9 @@ def check_rows(training: Training, found: Tokens) -> str:
             "the held-out loss would measure memory",
             "split by group with `agri data build`",
         )
+    others = f", {found.others:,} are for another kind of training" if found.others else ""
     return (
-        f"rows: {counts['train']:,} to learn from, {counts.get('validation', 0):,} held out, {lost};"
+        f"rows: {counts['train']:,} to learn from, {counts.get('validation', 0):,} held out, {lost}{others};"
         f" longest {found.longest:,} tokens of {training.args.max_length:,}"
     )
 

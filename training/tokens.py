@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ class Tokens:
     total: int
     trained: int
     sample: list[tuple[Mapping[str, Any], Encoded]]
+    others: int = 0  # rows for the other kind of training: a data set may hold both
 
     @property
     def lost(self) -> float:
@@ -52,13 +52,15 @@ class Reader:
         self.rejected: dict[str, str] = {}
         self.groups: dict[str, set[str]] = {split: set() for split in SPLITS}
         self.sample: list[tuple[Mapping[str, Any], Encoded]] = []
-        self.longest = self.total = self.trained = 0
+        self.longest = self.total = self.trained = self.others = 0
 
     def encoded(self, split: str) -> Iterator[dict[str, list[int]]]:
         """Yield the rows of one split as the trainer takes them."""
-        for number, row in _lines(self.folder / f"{split}.jsonl"):
+        for number, row in lines(self.folder / f"{split}.jsonl", self.kind):
             place = f"{split}.jsonl line {number}"
-            _check(row, self.kind, self.folder / f"{split}.jsonl", number)
+            if row is None:
+                self.others += 1
+                continue
             try:
                 found = self._encode(row)
             except Unfaithful as error:
@@ -111,6 +113,7 @@ def prepare(
         total=reader.total,
         trained=reader.trained,
         sample=reader.sample,
+        others=reader.others,
     )
 
 
@@ -141,8 +144,22 @@ def _document(tokenizer: Any, text: str) -> list[int]:
     return ids if end is None or ids[-1:] == [end] else [*ids, end]
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the rows of a JSON lines file with their line numbers. Raises BadInput for one that cannot be read."""
+def lines(path: Path, kind: Kind) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Yield line numbers and rows of a file; None for a row that another kind of training learns from.
+
+    Raises BadInput for a file that is not there, and for a row that cannot be read or learned from.
+    """
+    for number, row in _objects(path):
+        is_text = row.get("kind") == "pretraining"
+        if "kind" in row and is_text != (kind == "pretrain"):
+            yield number, None
+        else:
+            _check(row, kind, path, number)
+            yield number, row
+
+
+def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the objects of a JSON lines file with their line numbers."""
     number = 0
     try:
         with path.open(encoding="utf-8") as file:
@@ -179,9 +196,3 @@ def _check(row: Mapping[str, Any], kind: Kind, path: Path, number: int) -> None:
 
 def _is_message(each: Any) -> bool:
     return isinstance(each, dict) and each.get("role") in ROLES and isinstance(each.get("content"), str)
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

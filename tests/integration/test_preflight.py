@@ -23,6 +23,7 @@ from training.configuration import Training
 pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIGS = Path(configuration.__file__).parent / "configs"
 STOPS = [2]
+MANY = ("ddp", "fsdp-qlora", "zero2", "zero3")
 FORGETFUL = (
     "{% for m in messages %}{% if m.role == 'assistant' and not loop.last %}-{% else %}{{ m.content }}{% endif %}"
     "<|im_end|>{% endfor %}"
@@ -153,14 +154,28 @@ def test_data_that_was_changed_or_never_compared_with_evaluations_is_refused(bas
     bare = tiny_chat.save_data(tmp_path / "a" / "rows", 8, manifest=False)
     stopped(base, bare, "has no manifest.json: nothing shows that evaluation questions are not in it")
     assert "unchecked_data" in preflight.check_manifest(bare, unchecked=True)
-    tiny_chat.save_manifest(bare, steps=[])
+    tiny_chat.save_manifest(bare, contamination_checked=False)
     stopped(base, bare, "was not compared with the evaluation files")
+    assert "with no evaluation file" in preflight.check_manifest(bare, unchecked=True)
     tiny_chat.save_manifest(bare, prompt_hash="0" * 64)
     stopped(base, bare, "was made with other prompts than ours")
     tiny_chat.save_manifest(bare)
     with (bare / "train.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(tiny_chat.row(99)) + "\n")
     stopped(base, bare, r"train\.jsonl is not the file of the manifest")
+
+
+def test_each_kind_of_training_takes_its_own_rows_of_a_data_set(base: Path, tmp_path: Path) -> None:
+    texts = [{"id": f"t{at}", "group": f"t{at}", "kind": "pretraining", "text": tiny_chat.sentence(at)} for at in range(3)]
+    data = write_rows(tmp_path / "rows", [*texts, *(tiny_chat.row(number) for number in range(4))])
+    training = read(base, data)
+    tokenizer, _, stops = adapt.load_tokenizer(training)
+    found = adapt._tokens(training, tokenizer, stops)
+    assert (len(found.rows["train"]), found.others, found.rejected) == (4, 3, {})
+    assert "4 to learn from, 2 held out, 0 rows left out (0.0%), 3 are for another kind" in preflight.check_rows(
+        training, found
+    )
+    stopped(base, write_rows(tmp_path / "texts" / "rows", texts), "has no rows to learn from: .*use `agri train pretrain`")
 
 
 # --- tokenizers
@@ -312,6 +327,9 @@ def test_a_batch_that_hides_end_tokens_is_refused(packed: tuple[Training, Any]) 
         ({"save_strategy": "no"}, "saves nothing"),
         ({"patience": 2}, "stops early without keeping the best step"),
         ({"max_length": None}, "sets no max_length"),
+        ({"max_length": "long"}, "argument --max_length.*'long'"),
+        ({"per_device_train_batch_size": 0}, "sets per_device_train_batch_size to 0: it must be 1 or more"),
+        ({"rank": 0}, "sets rank to 0"),
         ({"lr_scheduler_type": "sideways"}, "lr_scheduler_type"),
     ],
 )
@@ -344,6 +362,13 @@ def trainings() -> list[Path]:
     return [path for path in sorted(CONFIGS.glob("*.yaml")) if "method" in yaml.safe_load(path.read_text(encoding="utf-8"))]
 
 
+def test_every_file_of_settings_is_loaded_by_a_test() -> None:
+    """Those of language models and of many GPUs below, of data in test_data_build.py, of photos in test_photo_training.py."""
+    known = {*trainings(), *CONFIGS.glob("data*.yaml"), *CONFIGS.glob("photos*.yaml")}
+    known |= {CONFIGS / "accelerate" / f"{name}.yaml" for name in MANY}
+    assert known == set(CONFIGS.rglob("*.yaml"))
+
+
 @pytest.mark.parametrize("path", trainings(), ids=lambda path: path.name)
 def test_every_configuration_loads(path: Path) -> None:
     kind: configuration.Kind = "pretrain" if "pretrain" in path.name else "sft"
@@ -359,7 +384,7 @@ def test_there_are_configurations_for_a_gpu_a_laptop_and_documents() -> None:
     assert {"sft.yaml", "sft-laptop.yaml", "smoke-sft.yaml", "pretrain.yaml"} <= {path.name for path in trainings()}
 
 
-@pytest.mark.parametrize("name", ["ddp", "fsdp-qlora", "zero2", "zero3"])
+@pytest.mark.parametrize("name", MANY)
 def test_every_configuration_for_many_gpus_loads(name: str) -> None:
     found = load_config_from_file(str(CONFIGS / "accelerate" / f"{name}.yaml"))
     assert (found.mixed_precision, found.num_processes, found.use_cpu) == ("bf16", 8, False)
