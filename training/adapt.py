@@ -28,13 +28,13 @@ from training import contract as contracts
 from training.configuration import Training
 from training.methods import METHODS
 from training.progress import Progress, Stopper, Tell
-from training.rehearsal import Estimate
+from training.rows import MANIFEST, file_hash
 from training.tokens import Tokens
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def train(training: Training, tell: Tell, estimate: Estimate | None = None) -> Path:
+def train(training: Training, tell: Tell) -> Path:
     """Train, or go on where a run was stopped; returns the folder of the adapter or model.
 
     Raises BadInput for what cannot be trained on, ModelMissing for a base that cannot be loaded, TrainingStopped.
@@ -51,7 +51,7 @@ def train(training: Training, tell: Tell, estimate: Estimate | None = None) -> P
         for line in preflight.of_data(training, found, tokenizer, serving, stops):
             tell(line)
         trainer = build(training, found, tokenizer, tell)
-        for line in rehearsal.of_trainer(training, trainer, estimate):
+        for line in rehearsal.of_trainer(training, trainer):
             tell(line)
         seconds = _run(training, trainer, tell)
         return _finish(training, trainer, found, stops, seconds)
@@ -221,20 +221,21 @@ def _about(training: Training, trainer: SFTTrainer, found: Tokens, seconds: floa
     losses = [each["loss"] for each in history if "loss" in each]
     held_out = [each["eval_loss"] for each in history if "eval_loss" in each]
     data = Path(training.ours.data)
-    files = [*(f"{split}.jsonl" for split in tokens.SPLITS), preflight.MANIFEST]
+    files = [*(f"{split}.jsonl" for split in tokens.SPLITS), MANIFEST]
     return {
         "kind": training.kind,
         "base": {"name": Path(training.ours.model).name, "weights": contract.weights_hash(training.ours.model)},
         "revision": getattr(trainer.model.config, "_commit_hash", None),
         "parent_adapter": None,
         "settings": configuration.everything(training),
-        "data": {name: tokens.file_hash(data / name) for name in files if (data / name).is_file()},
+        "data": {name: file_hash(data / name) for name in files if (data / name).is_file()},
         "feedback_ids": [],
         "seed": training.args.seed,
         **run_files.provenance(),
         "prompt_hash": PROMPT_HASH,
         "processes": PartialState().num_processes,
         "steps": trainer.state.global_step,
+        "tokens_per_second": _speed(trainer),
         "tokens_seen": history[-1].get("num_tokens") if history else None,
         "seconds_of_last_session": round(seconds, 1),
         "first_loss": losses[0] if losses else None,
@@ -244,6 +245,12 @@ def _about(training: Training, trainer: SFTTrainer, found: Tokens, seconds: floa
         "rows": {split: len(rows) for split, rows in found.rows.items()},
         "rejected": found.rejected,
     }
+
+
+def _speed(trainer: SFTTrainer) -> float | None:
+    """Return the tokens a second of this session without its first step, which loads and warms up; None after one step."""
+    speed = next(each for each in trainer.callback_handler.callbacks if isinstance(each, Progress)).tokens_per_second
+    return round(speed, 1) if speed else None
 
 
 @contextmanager

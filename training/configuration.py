@@ -61,6 +61,8 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "report_to": [],  # further trackers; TensorBoard is always written
 }
+NEEDED = ("model", "data", "out")
+COUNTS = ("rank", "virtual_tokens", "max_length", "per_device_train_batch_size", "gradient_accumulation_steps")
 # What a run folder, a resume and an honest log need; nobody may set it.
 MANAGED = (
     "output_dir", "assistant_only_loss", "completion_only_loss", "model_init_kwargs", "dataset_kwargs", "dataset_text_field",
@@ -94,8 +96,11 @@ class _Parser(TrlParser):  # type: ignore[misc]
         raise BadInput("the settings of the training are wrong", message, "correct the file or the flag")
 
 
-def read(path: Path, kind: Kind, flags: Sequence[str] = ()) -> Training:
-    """Read a configuration; `flags` like --learning_rate 1e-4 go over it. Raises BadInput naming what cannot be used."""
+def read(path: Path, kind: Kind, flags: Sequence[str] = (), needed: Sequence[str] = NEEDED) -> Training:
+    """Read a configuration; `flags` like --learning_rate 1e-4 go over it, `needed` must be said somewhere.
+
+    Raises BadInput naming what cannot be used.
+    """
     parser = _Parser((Adaptation, SFTConfig), allow_abbrev=False, add_help=False)
     actions = {action.dest: action for action in parser._actions}
     file = _mapping(path)
@@ -115,7 +120,7 @@ def read(path: Path, kind: Kind, flags: Sequence[str] = ()) -> Training:
     args.model_init_kwargs = {"dtype": _dtype(ours), "attn_implementation": ours.attention, "use_safetensors": True}
     said = {**dict.fromkeys(file, path.name), **dict.fromkeys(given, "flag")}
     found = Training(kind=kind, ours=ours, args=args, said=said)
-    _check(found, path)
+    _check(found, path, needed)
     return found
 
 
@@ -175,9 +180,9 @@ def _dtype(ours: Adaptation) -> str:
     return "float32" if ours.method == "full" or not (torch.cuda.is_available() or ours.quantised) else "bfloat16"
 
 
-def _check(found: Training, path: Path) -> None:
+def _check(found: Training, path: Path, needed: Sequence[str]) -> None:
     ours, args = found.ours, found.args
-    for name in ("model", "data", "out"):
+    for name in needed:
         if not getattr(ours, name):
             raise BadInput(f"{path} does not say {name!r}", "training needs it", f"add it, or give --{name}")
     if ours.quantised and ours.method == "full":
@@ -190,6 +195,9 @@ def _check(found: Training, path: Path) -> None:
         )
     if args.max_length is None:
         raise BadInput(f"{path} sets no max_length", "memory would depend on the longest row", "set max_length")
+    for name in COUNTS:
+        if (value := getattr(ours, name, getattr(args, name, 1))) < 1:
+            raise BadInput(f"{path} sets {name} to {value}", "it must be 1 or more", "correct it")
     if args.save_strategy == "no":
         raise BadInput(f"{path} saves nothing", "a run that was stopped could not go on", "set save_strategy: steps")
     if ours.patience and (args.eval_strategy == "no" or not args.load_best_model_at_end):

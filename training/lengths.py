@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import random
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agri_llm.errors import BadInput
+from training.tokens import lines
+
+if TYPE_CHECKING:
+    from training.configuration import Kind
 
 Measure = Callable[[Any], int]
 
@@ -48,32 +51,14 @@ class Batches:
         return self.real / self.computed if self.computed else 0.0
 
 
-def of_folder(folder: Path, tokenizer: Any = None) -> Lengths:
-    """Count the tokens of train.jsonl in a data set folder. Raises BadInput for a file that is missing, empty or damaged."""
-    file = folder / "train.jsonl"
-    if not file.is_file():
-        raise BadInput(f"there is no {file.name} in {folder}", "nothing can be planned without rows", "check `data`")
+def of_folder(folder: Path, kind: Kind, tokenizer: Any = None) -> Lengths:
+    """Count the tokens of the rows to learn from in a data set folder. Raises BadInput for what cannot be read or is empty."""
     measure = _tokenized(tokenizer) if tokenizer is not None else _lettered
-    counted = tuple(measure(row) for row in _rows(file))
+    file = folder / "train.jsonl"
+    counted = tuple(measure(row) for _, row in lines(file, kind) if row is not None)
     if not counted:
-        raise BadInput(f"{file} is empty", "there is nothing to learn", "build the data set again")
+        raise BadInput(f"{file} has no rows for `agri train {kind}`", "there is nothing to learn", "build the data set again")
     return Lengths(tokens=counted, estimated=tokenizer is None)
-
-
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
-    with file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise BadInput(f"{file.name} line {number} is no JSON", str(error), "correct that line") from error
-            if not isinstance(row, dict) or not ("messages" in row or "text" in row):
-                raise BadInput(
-                    f"{file.name} line {number} has neither messages nor text", "it holds nothing to learn", "see the data card"
-                )
-            yield row
 
 
 def _tokenized(tokenizer: Any) -> Measure:
@@ -90,6 +75,11 @@ def _lettered(row: dict[str, Any]) -> int:
     latin = sum(letter < "\u0250" for text in texts for letter in text)
     other = sum(map(len, texts)) - latin
     return round(latin * LATIN_TOKENS + other * OTHER_TOKENS) + TURN_TOKENS * len(texts)
+
+
+def pieces(tokens: Sequence[int], room: int) -> tuple[int, ...]:
+    """Cut rows that are longer than `room`, as continued pretraining does; nothing of them is lost."""
+    return tuple(piece for length in tokens for piece in (*[room] * (length // room), length % room) if piece)
 
 
 def packed(tokens: Sequence[int], room: int) -> Batches:

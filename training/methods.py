@@ -18,6 +18,7 @@ class Method:
 
     make: Callable[[Adaptation], Any]
     virtual: bool = False
+    ranked: bool = False  # whether it has two matrices of a rank beside each of the base
     checkpointing: bool = True  # whether activations can be computed again instead of kept
 
 
@@ -70,10 +71,11 @@ def _ia3(ours: Adaptation) -> Any:
 
 
 METHODS: dict[str, Method] = {
-    "qlora": Method(make=_lora()),
-    "lora": Method(make=_lora()),
-    "rslora": Method(make=_lora(use_rslora=True)),  # scaled by alpha / sqrt(rank): large ranks still learn (arXiv 2312.03732)
-    "dora": Method(make=_lora(use_dora=True)),  # direction and size apart (arXiv 2402.09353)
+    "qlora": Method(make=_lora(), ranked=True),
+    "lora": Method(make=_lora(), ranked=True),
+    # Scaled by alpha / sqrt(rank): large ranks still learn (arXiv 2312.03732).
+    "rslora": Method(make=_lora(use_rslora=True), ranked=True),
+    "dora": Method(make=_lora(use_dora=True), ranked=True),  # direction and size apart (arXiv 2402.09353)
     "prompt": Method(make=_prompt, virtual=True, checkpointing=False),
     "prefix": Method(make=_prefix, virtual=True, checkpointing=False),
     "ia3": Method(make=_ia3),

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+import torch
 
 from agri_llm.errors import BadInput
 from training import architecture, laws, lengths, memory
 from training.architecture import Architecture
+from training.configuration import Kind, Training
 from training.laws import Judgement
 from training.lengths import Batches, Lengths
 from training.memory import GIB, Memory, Shape
+from training.methods import METHODS
 
 # Kept free of a card: CUDA's own context and what its allocator cannot use again. Not measured by us; a careful guess.
 CONTEXT_GIB, UNUSABLE = 0.6, 0.08
@@ -28,6 +29,7 @@ class Asked:
 
     model: str
     method: str
+    kind: Kind
     shape: Shape
     adapter: Any  # a PEFT configuration
     epochs: float = 1.0
@@ -67,8 +69,8 @@ class Plan:
 
     @property
     def needed_gib(self) -> float:
-        """What a card must have: the peak, the context, and what cannot be used again."""
-        return self.memory.peak / GIB * (1 + UNUSABLE) + CONTEXT_GIB
+        """What a card must have."""
+        return of_card(self.memory) / GIB
 
     @property
     def fits(self) -> bool | None:
@@ -79,12 +81,14 @@ class Plan:
 def made(asked: Asked, folder: Path) -> Plan:
     """Plan a training on the rows of a data set folder. Raises BadInput or ModelMissing."""
     model = architecture.of(asked.model, asked.adapter)
-    counted = lengths.of_folder(folder, tokenizer(asked.model))
+    counted = lengths.of_folder(folder, asked.kind, tokenizer(asked.model))
     shape = asked.shape
+    cut = asked.kind == "pretrain" and shape.packing
+    rows = lengths.pieces(counted.tokens, shape.sequence_length) if cut else counted.tokens
     batches = (
-        lengths.packed(counted.tokens, shape.sequence_length)
+        lengths.packed(rows, shape.sequence_length)
         if shape.packing
-        else lengths.padded(counted.tokens, shape.sequence_length, shape.batch_size)
+        else lengths.padded(rows, shape.sequence_length, shape.batch_size)
     )
     if not batches.sequences:
         raise BadInput(
@@ -92,7 +96,7 @@ def made(asked: Asked, folder: Path) -> Plan:
         )
     steps, epochs = _steps(asked, batches)
     tokens = round(batches.real * epochs)
-    row = batches.real / max(1, len(counted.tokens) - batches.too_long)
+    row = batches.real / max(1, len(rows) - batches.too_long)
     return Plan(
         asked=asked, architecture=model, memory=memory.estimate(model, shape), lengths=counted, batches=batches, steps=steps,
         epochs=epochs, tokens=tokens, flops=architecture.step_flops(model, tokens, row, frozen=not shape.full),
@@ -118,82 +122,39 @@ def tokenizer(model: str) -> Any:
     return found if found.chat_template else None
 
 
-def asked_of(settings: Mapping[str, Any], *, device: memory.Device = "gpu", **more: Any) -> Asked:
-    """Read what a plan needs from the settings of a training: those of TRL's SFTConfig, and model, method, rank, targets.
-
-    This is the one place that knows how a configuration names things. Raises BadInput for a value that cannot be used.
-    """
-    method = str(settings.get("method", "qlora"))
-    said = settings.get("four_bit")
-    quantised, full = (method == "qlora" if said is None else bool(said)), method == "full"
-    checkpointing = settings.get("gradient_checkpointing", settings.get("activation_checkpointing", True))
-    whole = full or (device == "cpu" and not quantised)
+def asked_of(training: Training, *, device: memory.Device = "gpu", **more: Any) -> Asked:
+    """Read what a plan needs from the settings of a training."""
+    ours, args = training.ours, training.args
+    full = ours.method == "full"
+    whole = full or (device == "cpu" and not ours.quantised)
     shape = Shape(
-        quantised=quantised, full=full, rank=_number(settings, "rank", 16) if method in LORAS else 0,
-        sequence_length=_number(settings, "max_length", 2048), batch_size=_number(settings, "per_device_train_batch_size", 8),
-        gradient_accumulation=_number(settings, "gradient_accumulation_steps", 1), packing=bool(settings.get("packing", True)),
-        checkpointing=bool(checkpointing), optimiser=str(settings.get("optim", "adamw_torch_fused")), device=device,
-        kernel="flash" if "flash" in str(settings.get("attention", "sdpa")) else "sdpa", weight_bytes=4 if whole else 2,
+        quantised=ours.quantised, full=full, rank=ours.rank if METHODS[ours.method].ranked else 0,
+        sequence_length=args.max_length or 0, batch_size=args.per_device_train_batch_size,
+        gradient_accumulation=args.gradient_accumulation_steps, packing=args.packing,
+        checkpointing=bool(args.gradient_checkpointing), optimiser=str(getattr(args.optim, "value", args.optim)),
+        device=device, kernel="flash" if "flash" in ours.attention else "sdpa", weight_bytes=4 if whole else 2,
         autocast=device == "gpu",
     )  # fmt: skip
-    if not settings.get("model"):
-        raise BadInput("the settings name no model", "its size decides everything", "add `model`")
     return Asked(
-        model=str(settings["model"]), method=method, shape=shape, adapter=adapter_of(method, settings),
-        epochs=_number(settings, "num_train_epochs", 3.0), most_steps=_number(settings, "max_steps", -1), **more,
+        model=ours.model, method=ours.method, kind=training.kind, shape=shape, adapter=METHODS[ours.method].make(ours),
+        epochs=args.num_train_epochs, most_steps=args.max_steps, **more,
     )  # fmt: skip
 
 
-def peak_bytes(settings: Mapping[str, Any], device: memory.Device = "gpu") -> int:
-    """Return what one process needs at its peak by the settings of a training; the preflight compares it with the card."""
-    asked = asked_of(settings, device=device)
-    return memory.estimate(architecture.of(asked.model, asked.adapter), asked.shape).peak
+def peak_bytes(training: Training) -> int:
+    """Return what one process that holds everything takes of its card, or of the machine where no card is named or there.
+
+    Raises BadInput for a model whose kind is not known here.
+    """
+    device: memory.Device = "gpu" if training.ours.card_gib or torch.cuda.is_available() else "cpu"
+    asked = asked_of(training, device=device)
+    found = memory.estimate(architecture.of(asked.model, asked.adapter), asked.shape)
+    return of_card(found) if device == "gpu" else found.peak
 
 
-LORAS = ("qlora", "lora", "rslora", "dora")
-
-
-def _number(settings: Mapping[str, Any], name: str, default: Any) -> Any:
-    value, kind = settings.get(name, default), type(default)
-    try:
-        found = kind(value)
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"{name} is {value!r}", f"it must be {kind.__name__}", "correct that line") from error
-    if isinstance(value, bool) or (found <= 0 and default > 0):
-        raise BadInput(f"{name} is {value!r}", "it must be a number above zero", "correct that line")
-    return found
-
-
-def adapter_of(method: str, settings: Mapping[str, Any]) -> Any:
-    """Return the PEFT configuration of a method, None for full training; only its sizes matter here."""
-    from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptTuningConfig
-
-    virtual, rank = _number(settings, "virtual_tokens", 20), _number(settings, "rank", 16)
-    names = [name.strip() for name in str(settings.get("targets", "all-linear")).split(",")]
-    targets: str | list[str] = names[0] if names == ["all-linear"] else names
-    if method in LORAS:
-        return LoraConfig(r=rank, use_dora=method == "dora", target_modules=targets, task_type="CAUSAL_LM")
-    kinds: dict[str, Any] = {"prompt": PromptTuningConfig, "prefix": PrefixTuningConfig}
-    if method in kinds:
-        return kinds[method](num_virtual_tokens=virtual, task_type="CAUSAL_LM")
-    if method == "ia3":
-        return IA3Config(task_type="CAUSAL_LM")
-    if method == "full":
-        return None
-    raise BadInput(
-        f"method is {method!r}", "no such way to train is known", f"choose one of {', '.join((*LORAS, *kinds))}, ia3, full"
-    )
-
-
-def settings_of(path: Path) -> dict[str, Any]:
-    """Read a YAML file of settings. Raises BadInput where it holds none."""
-    try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadInput(f"{path} is not YAML", str(error).splitlines()[0], "correct the file") from error
-    if not isinstance(said, dict):
-        raise BadInput(f"{path} holds no settings", "a line needs a name, a colon and a value", "see training/configs")
-    return {str(name): value for name, value in said.items()}
+def of_card(found: Memory) -> int:
+    """Return what a card must have: the peak, CUDA's context, and what its allocator cannot use again."""
+    return round(found.peak * (1 + UNUSABLE) + CONTEXT_GIB * GIB)
 
 
 def measured_speed(run: Path) -> float:

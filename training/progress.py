@@ -24,6 +24,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
     def __init__(self, tell: Tell, losses: Path, every_seconds: float = 5.0) -> None:
         self.tell, self.losses, self.every_seconds = tell, losses, every_seconds
         self.begun_at, self.begun_step, self.begun_tokens, self.told_at = 0.0, 0, 0.0, 0.0
+        self.tokens_per_second: float | None = None  # of all processes, evaluations and checkpoints included
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Begin to count; figures of steps that a resume repeats are not kept twice."""
@@ -55,6 +56,8 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         if not self.begun_tokens and "num_tokens" in logs:
             self.begun_at, self.begun_step = time.monotonic(), state.global_step  # the first step loads and warms up
             self.begun_tokens = logs["num_tokens"]
+        elif "num_tokens" in logs:
+            self.tokens_per_second = (logs["num_tokens"] - self.begun_tokens) / max(1e-9, time.monotonic() - self.begun_at)
         if "eval_loss" in logs:
             self.tell(f"step {state.global_step}: held-out loss {logs['eval_loss']:.4f}")
         elif "loss" in logs and time.monotonic() - self.told_at >= self.every_seconds:
@@ -67,9 +70,8 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         line = f"step {state.global_step} of {state.max_steps}, loss {logs['loss']:.4f}"
         if done == 0:
             return line
-        speed = (logs.get("num_tokens", 0.0) - self.begun_tokens) / seconds
         left = (state.max_steps - state.global_step) * seconds / done
-        return f"{line}, {speed:,.0f} tokens/s, {clock(left)} left"
+        return f"{line}, {self.tokens_per_second or 0:,.0f} tokens/s, {clock(left)} left"
 
 
 class Stopper(TrainerCallback):  # type: ignore[misc]

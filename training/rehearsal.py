@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from agri_llm.errors import BadInput
+from training import plan
 from training.configuration import Training
+from training.memory import GIB
 from training.methods import METHODS
 
-Estimate = Callable[[Training], int]
-"""Bytes that a training needs at its peak; a better one than `least_memory` can be given to `of_trainer`."""
-
 SAME = 1e-5  # logits that differ by less are the same (measured: packed apart 0.0, leaking 0.45 and more)
-GIB = 1 << 30
 
 
-def of_trainer(training: Training, trainer: Any, estimate: Estimate | None = None) -> list[str]:
+def of_trainer(training: Training, trainer: Any) -> list[str]:
     """Check weights, batches, packing, memory and disk; returns a line for each finding. Raises BadInput."""
     lines = [check_weights(training, trainer), check_batch(trainer)]
     if training.args.packing and not is_sharded(trainer):
         lines.append(check_packing(trainer))
-    needed = estimate(training) if estimate else least_memory(trainer)
-    lines += [check_memory(training, needed), check_disk(training, trainer)]
+    lines += [check_memory(training, sharded=is_sharded(trainer)), check_disk(training, trainer)]
     return lines
 
 
@@ -137,28 +133,25 @@ def _to(value: Any, device: Any) -> Any:
     return value.to(device) if isinstance(value, torch.Tensor) else value
 
 
-def least_memory(trainer: Any) -> int:
-    """Return the bytes of weights, gradients and optimiser, without activations: less is never enough."""
-    stored = sum(weight.numel() * weight.element_size() for weight in trainer.model.parameters())
-    state = 2 if "8bit" in str(trainer.args.optim) else 8  # two numbers a weight, in one or four bytes each
-    return int(stored + sum(weight.numel() for weight in trainable(trainer)) * (4 + state))
-
-
-def check_memory(training: Training, needed: int) -> str:
-    """The training fits into the card, or into the machine where there is none."""
+def check_memory(training: Training, *, sharded: bool = False) -> str:
+    """The training fits into the card, or into the machine where there is none; `sharded`, a process holds a part of it."""
+    try:
+        needed = plan.peak_bytes(training)
+    except BadInput as error:
+        return f"memory: not known, {error.what}"
     if training.ours.card_gib:
         has = int(training.ours.card_gib * GIB)
     elif torch.cuda.is_available():
         has = torch.cuda.get_device_properties(0).total_memory
     else:
         has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > has:
+    if needed > has and not sharded:
         raise BadInput(
-            f"the training needs at least {needed / GIB:.2f} GiB and there are {has / GIB:.2f}",
+            f"the training needs about {needed / GIB:.2f} GiB and there are {has / GIB:.2f}",
             "it would end in the middle",
-            "choose qlora, a smaller rank, max_length or batch, or a larger card",
+            "choose qlora, a smaller rank, max_length or batch, or a larger card; `agri train plan` says what takes how much",
         )
-    return f"memory: at least {needed / GIB:.2f} of {has / GIB:.1f} GiB"
+    return f"memory: about {needed / GIB:.2f} of {has / GIB:.1f} GiB" + (", before it is shared out" if sharded else "")
 
 
 def check_disk(training: Training, trainer: Any) -> str:

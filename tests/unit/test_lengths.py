@@ -26,6 +26,16 @@ def test_rows_are_packed_as_trl_packs_them() -> None:
     assert ours.real == ours.computed == sum(tokens)
 
 
+def test_long_documents_are_cut_as_trl_cuts_them() -> None:
+    datasets, data_utils = pytest.importorskip("datasets"), pytest.importorskip("trl.data_utils")
+    chosen = random.Random(5)
+    tokens = [chosen.randint(1, 300) for _ in range(100)]
+    rows = datasets.Dataset.from_dict({"input_ids": [[1] * length for length in tokens]})
+    ours = lengths.packed(lengths.pieces(tokens, 64), 64)
+    assert ours.sequences == len(data_utils.pack_dataset(rows, 64, "bfd_split"))
+    assert (ours.real, ours.too_long) == (sum(tokens), 0)
+
+
 def test_rows_that_are_too_long_are_counted_and_left_out() -> None:
     found = lengths.packed([10, 65, 60, 4], 64)
     assert (found.sequences, found.real, found.too_long) == (2, 74, 1)
@@ -40,10 +50,12 @@ def test_padding_is_computed_though_nothing_is_in_it() -> None:
 
 
 def test_letters_stand_in_where_there_is_no_tokenizer(tmp_path: Path) -> None:
-    (tmp_path / "train.jsonl").write_text(row("a" * 400) + "\n\n" + row("叶" * 100) + "\n" + '{"text": "abcd"}\n')
-    found = lengths.of_folder(tmp_path)
+    text = '{"kind": "pretraining", "text": "abcd"}\n'
+    (tmp_path / "train.jsonl").write_text(row("a" * 400) + "\n\n" + row("叶" * 100) + "\n" + text)
+    found = lengths.of_folder(tmp_path, "sft")
     assert found.estimated
-    assert len(found.tokens) == 3
+    assert len(found.tokens) == 2
+    assert lengths.of_folder(tmp_path, "pretrain").tokens == (6,)
     assert found.tokens[0] == pytest.approx(112, abs=3)
     assert found.tokens[1] == pytest.approx(113, abs=3)
 
@@ -51,14 +63,14 @@ def test_letters_stand_in_where_there_is_no_tokenizer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "is empty"),
-        ("{\n", "line 1 is no JSON"),
-        ('{"prompt": "x"}\n', "neither messages nor text"),
-        (None, "no train.jsonl"),
+        ("", "has no rows for `agri train sft`"),
+        ("{\n", "line 1 cannot be read"),
+        ('{"prompt": "x"}\n', "line 1 has the columns prompt, not 'messages'"),
+        (None, "there is no .*train.jsonl"),
     ],
 )
 def test_rows_that_cannot_be_read_are_named(tmp_path: Path, text: str | None, said: str) -> None:
     if text is not None:
         (tmp_path / "train.jsonl").write_text(text)
     with pytest.raises(BadInput, match=said):
-        lengths.of_folder(tmp_path)
+        lengths.of_folder(tmp_path, "sft")

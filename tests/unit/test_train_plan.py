@@ -13,9 +13,11 @@ import pytest
 import yaml
 from transformers import AutoModelForCausalLM, LlamaConfig, MixtralConfig, Qwen2Config
 
-from agri_llm.errors import AgriError, BadInput, ModelMissing
-from training import architecture, memory, plan
+from agri_llm.errors import BadInput
+from training import architecture, configuration, memory, plan
+from training.configuration import Adaptation
 from training.memory import GIB, Shape
+from training.methods import METHODS
 from ui import cli
 
 LLAMA_8B = LlamaConfig(
@@ -30,7 +32,7 @@ QLORA = Shape(quantised=True, optimiser="paged_adamw_8bit")
 
 
 def lora(rank: int = 16) -> Any:
-    return plan.adapter_of("qlora", {"rank": rank})
+    return METHODS["qlora"].make(Adaptation(rank=rank))
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +57,9 @@ def test_the_parts_add_up_to_a_real_model(tied: bool) -> None:
     assert found.small == sum(each.numel() for each in real.parameters() if each.ndim == 1)
 
 
-@pytest.mark.parametrize("method", ["qlora", "rslora", "dora", "prompt", "prefix", "ia3", "full"])
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_has_parameters_to_train(method: str) -> None:
-    found = architecture.described(TINY, plan.adapter_of(method, {}))
+    found = architecture.described(TINY, METHODS[method].make(Adaptation()))
     assert (found.adapter > 0) == (method != "full")
 
 
@@ -117,7 +119,10 @@ def folder(tmp_path: Path) -> Path:
     """A model without weights, a data set of 40 rows, and a configuration."""
     TINY.save_pretrained(tmp_path / "model")
     text = "Remove infected plants and burn them far from the field.[1] " * 4
-    rows = [{"messages": [{"role": "user", "content": "How?"}, {"role": "assistant", "content": text}]} for _ in range(40)]
+    rows = [
+        {"kind": "grounded", "messages": [{"role": "user", "content": "How?"}, {"role": "assistant", "content": text}]}
+        for _ in range(40)
+    ]
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
     settings = {
@@ -173,20 +178,37 @@ def test_the_speed_of_a_finished_run_is_taken(folder: Path, agri: Callable[..., 
 
 
 @pytest.mark.parametrize(
-    ("changed", "error", "said"),
+    ("changed", "said"),
     [
-        ({"method": "magic"}, BadInput, "method is 'magic'"),
-        ({"max_length": 20}, BadInput, "every row is longer than 20"),
-        ({"max_length": "long"}, BadInput, "max_length is 'long'"),
-        ({"per_device_train_batch_size": 0}, BadInput, "above zero"),
-        ({"model": "/no/where"}, ModelMissing, "no configuration that can be read"),
-        ({"model": ""}, BadInput, "name no model"),
+        ({"method": "magic"}, "sets method to 'magic'"),
+        ({"max_length": 20}, "every row is longer than 20"),
+        ({"per_device_train_batch_size": 0}, "must be 1 or more"),
+        ({"model": "/no/where"}, "no configuration that can be read"),
+        ({"model": ""}, "does not say 'model'"),
+        ({"colour": "red"}, "sets 'colour'"),
     ],
 )
 def test_settings_that_cannot_work_are_one_sentence(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], error: type[AgriError], said: str
+    folder: Path, agri: Callable[..., tuple[int, str, str]], changed: dict[str, Any], said: str
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    settings = {**plan.settings_of(folder / "plan.yaml"), **changed}
-    with pytest.raises(error, match=said):
-        plan.made(plan.asked_of(settings), folder / "data")
+    before = yaml.safe_load((folder / "plan.yaml").read_text())
+    (folder / "plan.yaml").write_text(yaml.safe_dump({**before, **changed}))
+    status, out, err = agri("train", "plan", str(folder / "plan.yaml"))
+    assert (status, out) == (1, "")
+    assert said in err.splitlines()[-1]
+
+
+def test_a_plan_reads_what_the_training_reads(folder: Path, agri: Callable[..., tuple[int, str, str]]) -> None:
+    """The same file and flags, the very estimate that the training compares with its card, and texts cut as it cuts them."""
+    flags = ("--max_length", "64", "--rank", "4", "--most_lost", "1")
+    settings = configuration.read(folder / "plan.yaml", "pretrain", [*flags, "--out", "x", "--card_gib", "80"])
+    rows = [json.dumps({"kind": "pretraining", "text": "Burn them. " * 40}) for _ in range(8)]
+    with (folder / "data" / "train.jsonl").open("a") as file:
+        file.write("\n" + "\n".join(rows))
+    status, out, err = agri("train", "plan", str(folder / "plan.yaml"), "--pretrain", "--card-gib", "80", "--json", *flags)
+    found = json.loads(out)
+    assert status == 0
+    assert "rank=4 (flag)" in err
+    assert (found["rows"], found["batches"]["too_long"]) == (8, 0)
+    assert found["batches"]["sequences"] > 8
+    assert found["needed_gib"] == pytest.approx(plan.peak_bytes(settings) / GIB, abs=0.01)

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from ui.commands import quiet
 from ui.commands.console import say
 
 
 def train(kind: Literal["sft", "pretrain"], config: Path, flags: Sequence[str]) -> Path:
     """Train by a file and flags; returns the folder of the adapter or model."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
+    quiet.hush_libraries({"HF_DATASETS_DISABLE_PROGRESS_BARS": "1"})
     from training import adapt, configuration
 
     chosen = configuration.read(config, kind, flags)

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from training import configuration, plan
 from training.architecture import rounded
+from training.configuration import Kind
 from training.laws import Judgement
 from training.memory import GIB
 from training.plan import Plan
+from ui.commands.console import say
 from ui.commands.rendering import columns, one_line
 
 
-def planned(config: Path, data: Path | None, measured: Path | None, costs: dict[str, float | None], gpus: int) -> Plan:
-    """Read a configuration and plan its training. Raises BadInput or ModelMissing."""
-    from agri_llm.errors import BadInput
-    from training import plan
-
-    settings = plan.settings_of(config)
-    folder = data or settings.get("data")
-    if not folder:
-        raise BadInput(f"{config} does not say 'data'", "tokens and steps depend on it", "add it, or give --data")
+def planned(
+    kind: Kind, config: Path, flags: Sequence[str], measured: Path | None, costs: dict[str, float | None], gpus: int
+) -> Plan:
+    """Plan what `agri train sft` or `pretrain` would do by the same file and flags. Raises BadInput, ModelMissing."""
+    chosen = configuration.read(config, kind, flags, needed=("model", "data"))
+    say(f"Settings: {configuration.described(chosen)}", sys.stderr)
     if measured is not None:
         costs = {**costs, "tokens_per_second": plan.measured_speed(measured)}
+    if costs.get("card_gib") is None:
+        costs = {**costs, "card_gib": chosen.ours.card_gib or None}
     more: dict[str, Any] = {**costs, "gpus": gpus}
-    return plan.made(plan.asked_of(settings, device="gpu", **more), Path(folder))
+    return plan.made(plan.asked_of(chosen, **more), Path(chosen.ours.data))
 
 
 def text(found: Plan, *, as_json: bool) -> str:

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -25,10 +25,13 @@ def hush(settings: Settings) -> None:
     """
     fetched = settings.embedder or settings.writer != "composer"
     fetched = fetched or (settings.photo_model and not Path(settings.photo_model).is_dir())
+    hush_libraries({} if fetched else {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"})
+
+
+def hush_libraries(more: Mapping[str, str]) -> None:
+    """Set what every command wants of libraries, and `more` variables of the environment."""
     wanted = {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
-    if not fetched:
-        wanted |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    for name, value in wanted.items():
+    for name, value in {**wanted, **more}.items():
         os.environ.setdefault(name, value)
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ui.commands import photos
-from ui.commands.console import say, start
+from ui.commands.console import say
 
 app = typer.Typer(help="Train models from data.", no_args_is_help=True)
 Config = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A YAML file, like those of training/configs.")]
@@ -33,10 +33,11 @@ def pretrain(context: typer.Context, config: Config) -> None:
         say(f"What was learned is in {adapting.train('pretrain', config, context.args)}.", results)
 
 
-@app.command("plan")
+@app.command("plan", context_settings=_ANY_FLAG)
 def plan(
+    context: typer.Context,
     config: Config,
-    data: Annotated[Path | None, typer.Option(help="Folder of a data set; over the one in the file.")] = None,
+    pretrain: Annotated[bool, typer.Option("--pretrain", help="Plan `agri train pretrain`, not `agri train sft`.")] = False,
     tokens_per_second: Annotated[float | None, typer.Option(min=0.001, help="Speed of all GPUs together.")] = None,
     measured: Annotated[Path | None, typer.Option(metavar="RUN", help="Finished run whose speed is taken.")] = None,
     price: Annotated[float | None, typer.Option(min=0, help="What a GPU costs an hour.")] = None,
@@ -44,15 +45,16 @@ def plan(
     card_gib: Annotated[float | None, typer.Option(min=0.1, help="Memory of a GPU; says whether it fits.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
 ) -> None:
-    """Say what a training will take: memory, tokens, steps, time, money, and what scaling laws say."""
+    """Say what a training will take, by the same file and flags: memory, tokens, steps, time, money, scaling laws."""
     from ui.commands import quiet
 
+    quiet.hush_libraries({})
     costs = {"tokens_per_second": tokens_per_second, "price": price, "card_gib": card_gib}
     with quiet.results() as out:
-        start()
         from ui.commands import planning
 
-        say(planning.text(planning.planned(config, data, measured, costs, gpus), as_json=as_json), out)
+        found = planning.planned("pretrain" if pretrain else "sft", config, context.args, measured, costs, gpus)
+        say(planning.text(found, as_json=as_json), out)
 
 
 app.command("photos")(photos.train_photos)
