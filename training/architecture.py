@@ -94,7 +94,11 @@ def _adapter_sizes(model: Any, adapter: Any) -> tuple[int, ...]:
         return ()
     from peft import get_peft_model
 
-    wrapped = get_peft_model(model, adapter)
+    try:
+        wrapped = get_peft_model(model, adapter)
+    except ValueError as error:  # PEFT's word for targets that are in no layer
+        said = " ".join(str(error).split())[:160].rstrip(".")
+        raise BadInput("the adapter does not fit the model", said, "check `targets`") from error
     return tuple(each.numel() for each in wrapped.parameters() if each.requires_grad)
 
 

@@ -185,6 +185,7 @@ def test_the_speed_of_a_finished_run_is_taken(folder: Path, agri: Callable[..., 
         ({"per_device_train_batch_size": 0}, "must be 1 or more"),
         ({"model": "/no/where"}, "no configuration that can be read"),
         ({"model": ""}, "does not say 'model'"),
+        ({"targets": "q_projection"}, "the adapter does not fit the model"),
         ({"colour": "red"}, "sets 'colour'"),
     ],
 )
@@ -196,6 +197,17 @@ def test_settings_that_cannot_work_are_one_sentence(
     status, out, err = agri("train", "plan", str(folder / "plan.yaml"))
     assert (status, out) == (1, "")
     assert said in err.splitlines()[-1]
+
+
+def test_without_the_packages_of_training_one_sentence_names_the_extra(
+    folder: Path, agri: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "trl", None)
+    for command in ("plan", "sft", "pretrain"):
+        status, _, err = agri("train", command, str(folder / "plan.yaml"))
+        assert (status, err) == (
+            1, "TRL is not installed: language models are trained with it; run `make setup EXTRAS=train`.\n"
+        )  # fmt: skip
 
 
 def test_a_plan_reads_what_the_training_reads(folder: Path, agri: Callable[..., tuple[int, str, str]]) -> None:

@@ -5,16 +5,25 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from agri_llm.errors import BadInput
 from ui.commands import quiet
 from ui.commands.console import say
 
 
+def prepare() -> None:
+    """Make libraries quiet. Raises BadInput where those of training are not installed."""
+    quiet.hush_libraries({"HF_DATASETS_DISABLE_PROGRESS_BARS": "1"})
+    if find_spec("trl") is None:
+        raise BadInput("TRL is not installed", "language models are trained with it", "run `make setup EXTRAS=train`")
+
+
 def train(kind: Literal["sft", "pretrain"], config: Path, flags: Sequence[str]) -> Path:
     """Train by a file and flags; returns the folder of the adapter or model."""
-    quiet.hush_libraries({"HF_DATASETS_DISABLE_PROGRESS_BARS": "1"})
+    prepare()
     from training import adapt, configuration
 
     chosen = configuration.read(config, kind, flags)

@@ -46,9 +46,9 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
 ) -> None:
     """Say what a training will take, by the same file and flags: memory, tokens, steps, time, money, scaling laws."""
-    from ui.commands import quiet
+    from ui.commands import adapting, quiet
 
-    quiet.hush_libraries({})
+    adapting.prepare()
     costs = {"tokens_per_second": tokens_per_second, "price": price, "card_gib": card_gib}
     with quiet.results() as out:
         from ui.commands import planning
