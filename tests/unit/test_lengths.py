@@ -13,7 +13,8 @@ from training import lengths
 
 
 def row(text: str) -> str:
-    return json.dumps({"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "Yes.[1]"}]})
+    turns = [{"role": "user", "content": text}, {"role": "assistant", "content": "Yes.[1]"}]
+    return json.dumps({"kind": "grounded", "messages": turns})
 
 
 def test_rows_are_packed_as_trl_packs_them() -> None:
