@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.timeout(900)  # about a minute of processor time, and much more where others use it too
 PROGRAM = Path(__file__).with_name("many_trainings.py")
 
 
@@ -20,7 +21,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         [sys.executable, str(PROGRAM), str(folder)],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=840,
         check=False,
         cwd=PROGRAM.parents[2],
     )
