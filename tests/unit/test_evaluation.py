@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from training.kept import Kept
 from training.replies import Cited, Reply
 
 FACT = "Lime acid soil several weeks before planting, and bring the pH to about 7.2 where clubroot occurs."
-DIALOGUES = Path("/work/shared/data/instruct/mirage_ask_or_answer_dev.jsonl")
+DIALOGUES = Path(os.environ.get("AGRI_TEST_DATA", "")) / "instruct" / "mirage_ask_or_answer_dev.jsonl"
 LANGUAGES = {"en", "zh", "es", "fr", "pt", "hi", "sw", "ar"}
 
 
@@ -187,7 +188,7 @@ def test_a_dialogue_becomes_its_last_question_with_those_before_it(tmp_path: Pat
         cases.find(str(path))
 
 
-@pytest.mark.skipif(not DIALOGUES.is_file(), reason="the outside dialogues are not on this machine")
+@pytest.mark.skipif(not DIALOGUES.is_file(), reason="AGRI_TEST_DATA names no folder with the outside dialogues")
 def test_the_outside_dialogues_give_the_baselines_that_were_counted_by_hand() -> None:
     held = cases.find(str(DIALOGUES)).cases
     assert len(held) == 464
