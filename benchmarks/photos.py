@@ -119,7 +119,7 @@ def several(model: PhotoModel, seen: Seen, targets: NDArray[np.int64], rng: np.r
 
 def without_plants(model: PhotoModel, seen: Seen, is_crop: NDArray[np.bool_]) -> str:
     """Compare signs on background photos and drawn pictures."""
-    known = model._known
+    known = model.known
     assert known is not None
 
     def of(part: Seen) -> dict[str, Values]:
