@@ -24,6 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from torch import Tensor
 from torch.nn import functional
+from torch.optim.swa_utils import update_bn
 
 from agri_llm import vision
 from agri_llm.errors import BadInput
@@ -248,7 +249,7 @@ def fine_tune(model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoC
 
 
 def average(model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoConfig) -> None:
-    """Train on at a constant rate and give the network the mean of the weights at the end of each of these epochs.
+    """Train on at a constant rate; the network gets the mean of its weights before and at the end of each of these epochs.
 
     Stochastic weight averaging: Izmailov et al., 2018, arXiv 1803.05407. A stopped run goes on where it was, too.
     """
@@ -257,10 +258,14 @@ def average(model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoCon
     arguments.num_train_epochs, arguments.learning_rate = config.average_epochs, config.average_rate
     arguments.lr_scheduler_type = transformers.SchedulerType.CONSTANT_WITH_WARMUP
     arguments.load_best_model_at_end, arguments.save_total_limit = False, None
+    before = {name: values.clone() for name, values in model.state_dict().items()}
     _trainer(model, photos, eyes, config, arguments).train(resume_from_checkpoint=last_step(steps))
-    found = [load_file(path / "model.safetensors") for path in sorted(steps.glob("checkpoint-*"))]
-    mean = {name: torch.stack([each[name].double() for each in found]).mean(dim=0) for name in found[0]}
-    model.load_state_dict({name: values.to(found[0][name].dtype) for name, values in mean.items()})
+    ends = [load_file(path / "model.safetensors") for path in steps.glob("checkpoint-*")]
+    mean = {name: torch.stack([each[name].double() for each in (before, *ends)]).mean(dim=0) for name in before}
+    model.load_state_dict({name: values.to(before[name].dtype) for name, values in mean.items()})
+    rows = np.random.default_rng(config.seed).permutation(photos.rows("train"))[: 64 * TOGETHER]
+    looked_at = [eyes.prepared(photos.pixels[part]) for part in np.array_split(rows, len(rows) // TOGETHER + 1)]
+    update_bn(looked_at, model)  # statistics of mean weights are not the mean of statistics
 
 
 def _trainer(
