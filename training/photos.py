@@ -1,8 +1,9 @@
 """Train a photo model: a probe on frozen features, fine-tuning from there, calibration; `agri train photos CONFIG`.
 
 The probe (logistic regression on the features of the pretrained network) is the baseline, and where the last layer starts;
-fine-tuning then moves the network. It ends with epochs at a constant rate whose weights are averaged. All randomness comes from
-one seed; a run that was stopped goes on at its last epoch.
+fine-tuning then moves the network. It ends with epochs at a constant rate whose weights are averaged, and with a last layer by
+linear discriminant analysis where that one is better. All randomness comes from one seed; a run that was stopped goes on at its
+last epoch.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import transformers
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from scipy.special import softmax
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from torch import Tensor
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Values = NDArray[np.float32]
+SHRINKAGE = 0.1  # of the spread of features; from .05 to .5 validation changed by less than a point
 TOGETHER = 16  # photos looked at at once where nothing is learned; more are slower on a processor
 
 
@@ -182,6 +185,29 @@ def probe(model: PreTrainedModel, seen: Seen, targets: NDArray[np.int64], seed: 
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(weights))
         layer.bias.copy_(torch.from_numpy(fitted.intercept_ - weights @ mean))
+
+
+def discriminate(model: PreTrainedModel, taught: Seen, targets: NDArray[np.int64], held: Seen, truth: NDArray[np.int64]) -> bool:
+    """Fit the last layer anew by linear discriminant analysis on what was `taught`; says whether it did.
+
+    It does where that gets more of the `held` photos right: the middles of labels mind a few wrongly named photos less than a
+    layer that learned every one of them.
+    """
+    labels = np.unique(targets)
+    equal = np.full(len(labels), 1 / len(labels))
+    fitted = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE, priors=equal).fit(taught.features, targets)
+    weights, bias = fitted.coef_, fitted.intercept_
+    if len(weights) == 1:  # of two labels it keeps the difference
+        weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
+    logits = held.features @ weights.T + bias
+    if (logits.argmax(axis=1) == truth).sum() <= (held.logits.argmax(axis=1) == truth).sum():
+        return False
+    weights, bias = (each / logits.std() for each in (weights - weights.mean(axis=0), bias - bias.mean()))  # for half precision
+    layer = vision.last_layer(model)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weights))
+        layer.bias.copy_(torch.from_numpy(bias))
+    return True
 
 
 class _Rows(torch.utils.data.Dataset[dict[str, int]]):
@@ -363,9 +389,11 @@ def train(config: PhotoConfig) -> Path:
 
 def finish(model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoConfig) -> Path:
     """Calibrate a trained network on the validation photos and write everything that using it needs."""
-    model.half().float()  # the figures are those of the weights as they are written
     rows, targets = photos.rows("validation"), photos.targets
-    taught, held = eyes.look(photos.pixels[photos.rows("train")], exactly=False), eyes.look(photos.pixels[rows])
+    taught, held = (eyes.look(photos.pixels[each], exactly=False) for each in (photos.rows("train"), rows))
+    discriminate(model, taught, targets[photos.rows("train")], held, targets[rows])
+    model.half().float()  # the figures are those of the weights as they are written
+    held = eyes.look(photos.pixels[rows])
     warmth = calibration.temperature(held.logits, targets[rows])
     shares = softmax(held.logits / warmth, axis=1)
     is_crop = np.array([photos.listed[row].label != vision.BACKGROUND for row in rows])
