@@ -187,7 +187,9 @@ def probe(model: PreTrainedModel, seen: Seen, targets: NDArray[np.int64], seed: 
         layer.bias.copy_(torch.from_numpy(fitted.intercept_ - weights @ mean))
 
 
-def discriminate(model: PreTrainedModel, taught: Seen, targets: NDArray[np.int64], held: Seen, truth: NDArray[np.int64]) -> bool:
+def discriminate(
+    model: PreTrainedModel, taught: Seen, targets: NDArray[np.int64], held: Seen, truth: NDArray[np.int64]
+) -> bool:
     """Fit the last layer anew by linear discriminant analysis on what was `taught`; says whether it did.
 
     It does where that gets more of the `held` photos right: the middles of labels mind a few wrongly named photos less than a
