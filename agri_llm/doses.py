@@ -108,9 +108,10 @@ def asks_for_dose(question: Understood) -> bool:
     """Whether a question asks how much of a pesticide to use; where a product is named, any amount of it counts."""
     text, plain = question.text, folded(question.text)
     said = f"{text} {question.english}"  # what the glossary knows of other languages is English
-    if question.intent != "amount" or _COST.search(plain):
-        return False
     named = _products(question)
+    wanted = question.intent == "amount" or bool(named and question.intent == "explain")  # "the grams of metalaxyl, please"
+    if not wanted or _COST.search(plain):
+        return False
     if not (named or _DOSE.search(said) or _DOSE_ELSEWHERE.search(plain)):
         return False
     without_water = _MIXING_WATER.sub(" ", plain)

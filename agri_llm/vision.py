@@ -40,7 +40,7 @@ ABOUT = "photo.json"  # beside a model of ours: how its figures are read
 # Crops that the labels call otherwise than the glossary.
 CROPS = {"common_bean": "bean", "bell_pepper": "chilli", "rice_pest": "rice"}
 ALTERNATIVES = 3
-HALF = 0.5  # a photo that rather shows another crop than the one named makes nothing certain
+HALF = 0.5  # a photo that rather shows another crop than the one named makes nothing certain, and everything less likely
 TOGETHER = 16  # photos that go through the network at once; more are slower on a processor
 
 
@@ -93,7 +93,7 @@ class PhotoModel:
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """What it can tell apart, "crop__condition" each, in the order of its logits."""
-        named = self._network.config.id2label
+        named = self.network.config.id2label
         unknown = sorted(set(self._names) - set(named.values()))
         if unknown:
             raise SettingsInvalid(
@@ -134,7 +134,7 @@ class PhotoModel:
         import torch
 
         with self._lock:
-            return heat(self._network, torch.from_numpy(self.pixels([photo])), self.labels.index(label))
+            return heat(self.network, torch.from_numpy(self.pixels([photo])), self.labels.index(label))
 
     def judge(self, seen: Seen, crop: str | None = None) -> Diagnosis:
         """Say what photos of one plant that the network has seen show together."""
@@ -144,11 +144,11 @@ class PhotoModel:
         considered = (np.ones_like(of_crop) if foreign else of_crop) & (first == np.arange(len(first)))
         shares = np.bincount(first, self.shares(seen.logits).mean(axis=0), len(first)) * considered
         agreed = float(shares.sum())  # how much of what the photo shows fits the crop that was named
-        shares = shares / max(agreed, 1e-9)
+        shares = shares / max(agreed, HALF)
         order = [at for at in np.argsort(-shares, kind="stable") if considered[at]]
         best = int(order[0])
         score = self.in_scope(seen)
-        where: Scope = "in" if self._known is None or score >= self._known.threshold else "unknown_plant"
+        where: Scope = "in" if self.known is None or score >= self.known.threshold else "unknown_plant"
         if foreign:
             where = "unknown_plant"
         if self.labels[best] == BACKGROUND:
@@ -171,13 +171,13 @@ class PhotoModel:
 
     def in_scope(self, seen: Seen) -> float:
         """Return how surely photos of one plant belong to what the model learned, 0–1; 1 where nobody fitted that."""
-        return 1.0 if self._known is None else float(self._known.scores(seen.views, seen.logits).mean())
+        return 1.0 if self.known is None else float(self.known.scores(seen.views, seen.logits).mean())
 
     def look(self, photos: Sequence[Image.Image]) -> Seen:
         """Run photos through the network, in batches."""
         import torch
 
-        model, found = self._network, list[Seen]()  # loaded out here: weights made in inference mode could give no heat map
+        model, found = self.network, list[Seen]()  # loaded out here: weights made in inference mode could give no heat map
         for start in range(0, len(photos), TOGETHER):
             pixels = torch.from_numpy(self.pixels(photos[start : start + TOGETHER]))
             with self._lock, torch.inference_mode():
@@ -202,11 +202,13 @@ class PhotoModel:
         return reading_of(self.name)
 
     @cached_property
-    def _known(self) -> scope.Known | None:
+    def known(self) -> scope.Known | None:
+        """What is known of the photos it learned from; None where nobody fitted that."""
         return scope.Known.open(Path(self.name))
 
     @property
-    def _network(self) -> PreTrainedModel:
+    def network(self) -> PreTrainedModel:
+        """The network, loaded on first use. Raises ModelMissing."""
         with self._lock:  # transformers cannot load in two threads at once
             if self._loaded is None:
                 self._loaded = self._load()

@@ -66,7 +66,7 @@ class ZeroShotModel(PhotoModel):
 
     def in_scope(self, seen: Seen) -> float:
         """Return how well the best label fits, 0–1: SigLIP's own sigmoid, or the cosine for CLIP; no threshold was fitted."""
-        if self._known is not None:
+        if self.known is not None:
             return super().in_scope(seen)
         if self._by_sigmoid:
             best = 1 / (1 + np.exp(-seen.logits.max(axis=1).astype(np.float64)))
@@ -78,7 +78,7 @@ class ZeroShotModel(PhotoModel):
         """Compare photos with the texts, in batches; features are unit directions of the photos."""
         import torch
 
-        model, found = self._network, list[Values]()
+        model, found = self.network, list[Values]()
         for start in range(0, len(photos), TOGETHER):
             pictures = [photo.convert("RGB") for photo in photos[start : start + TOGETHER]]
             with self._lock, torch.inference_mode():
@@ -108,7 +108,7 @@ class ZeroShotModel(PhotoModel):
         import torch
         from transformers import AutoTokenizer
 
-        model = self._network
+        model = self.network
         with self._lock, torch.inference_mode():
             tokenizer = loaded(AutoTokenizer.from_pretrained, self.name)
             longest = model.config.get_text_config().max_position_embeddings
@@ -119,7 +119,7 @@ class ZeroShotModel(PhotoModel):
 
     @property
     def _by_sigmoid(self) -> bool:
-        return self._network.config.model_type in SIGMOID_KINDS
+        return self.network.config.model_type in SIGMOID_KINDS
 
     @cached_property
     def _prepare(self) -> Any:

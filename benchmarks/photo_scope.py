@@ -122,5 +122,5 @@ def _health(model: PhotoModel, whole: Photos, names: set[str]) -> list[list[obje
 
 
 def _seen(model: PhotoModel, pixels: NDArray[np.uint8]) -> Seen:
-    eyes = Eyes(model._network, photo_scope.looking(model))
+    eyes = Eyes(model.network, photo_scope.looking(model))
     return eyes.look(pixels, exactly=False)

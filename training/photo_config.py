@@ -27,7 +27,7 @@ class PhotoConfig:
     batch_size: int = 32
     learning_rate: float = 1e-3
     average_epochs: int = 0  # more epochs at a constant rate, whose weights are averaged
-    average_rate: float = 3e-4
+    average_rate: float = 1e-4
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
     balance: float = 0.5  # 0: photos count alike; 1: labels count alike

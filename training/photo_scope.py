@@ -44,7 +44,7 @@ def fold(run: Path, whole: Photos) -> Fold:
         raise BadInput(f"{run} left no crop out", "it shows nothing of plants it does not know", "train it with leave_out")
     own = ~crops & np.array([photo.source not in names and photo.label != vision.BACKGROUND for photo in whole.listed])
     ground = np.array([photo.label == vision.BACKGROUND for photo in whole.listed])
-    eyes = Eyes(model._network, looking(model))
+    eyes = Eyes(model.network, looking(model))
 
     def of(seen: Seen) -> Signs:
         return scaled(signs(seen.views, seen.logits, known.views), known.centre, known.spread)
@@ -91,7 +91,7 @@ def refit(into: Path, runs: Sequence[Path], data: Path) -> Known:
     model, known = PhotoModel(into), Known.open(into)
     if known is None:
         raise BadInput(f"{into} holds no photo model of ours", "nothing says what it knows", "give the folder `model` of a run")
-    eyes = Eyes(model._network, looking(model))
+    eyes = Eyes(model.network, looking(model))
     rows = [row for row in whole.rows("validation") if whole.listed[row].label != vision.BACKGROUND]
     seen = eyes.look(whole.pixels[rows])
     own = scaled(signs(seen.views, seen.logits, known.views), known.centre, known.spread)

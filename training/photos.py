@@ -1,8 +1,9 @@
 """Train a photo model: a probe on frozen features, fine-tuning from there, calibration; `agri train photos CONFIG`.
 
 The probe (logistic regression on the features of the pretrained network) is the baseline, and where the last layer starts;
-fine-tuning then moves the network. It ends with epochs at a constant rate whose weights are averaged. All randomness comes from
-one seed; a run that was stopped goes on at its last epoch.
+fine-tuning then moves the network. It ends with epochs at a constant rate whose weights are averaged, and with a last layer by
+linear discriminant analysis where that one is better. All randomness comes from one seed; a run that was stopped goes on at its
+last epoch.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ import transformers
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from scipy.special import softmax
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from torch import Tensor
 from torch.nn import functional
+from torch.optim.swa_utils import update_bn
 
 from agri_llm import vision
 from agri_llm.errors import BadInput
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Values = NDArray[np.float32]
+SHRINKAGE = 0.1  # of the spread of features; from .05 to .5 validation changed by less than a point
 TOGETHER = 16  # photos looked at at once where nothing is learned; more are slower on a processor
 
 
@@ -183,6 +187,31 @@ def probe(model: PreTrainedModel, seen: Seen, targets: NDArray[np.int64], seed: 
         layer.bias.copy_(torch.from_numpy(fitted.intercept_ - weights @ mean))
 
 
+def discriminate(
+    model: PreTrainedModel, taught: Seen, targets: NDArray[np.int64], held: Seen, truth: NDArray[np.int64]
+) -> bool:
+    """Fit the last layer anew by linear discriminant analysis on what was `taught`; says whether it did.
+
+    It does where that gets more of the `held` photos right: the middles of labels mind a few wrongly named photos less than a
+    layer that learned every one of them.
+    """
+    labels = np.unique(targets)
+    equal = np.full(len(labels), 1 / len(labels))
+    fitted = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE, priors=equal).fit(taught.features, targets)
+    weights, bias = fitted.coef_, fitted.intercept_
+    if len(weights) == 1:  # of two labels it keeps the difference
+        weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
+    logits = held.features @ weights.T + bias
+    if (logits.argmax(axis=1) == truth).sum() <= (held.logits.argmax(axis=1) == truth).sum():
+        return False
+    weights, bias = (each / logits.std() for each in (weights - weights.mean(axis=0), bias - bias.mean()))  # for half precision
+    layer = vision.last_layer(model)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weights))
+        layer.bias.copy_(torch.from_numpy(bias))
+    return True
+
+
 class _Rows(torch.utils.data.Dataset[dict[str, int]]):
     """Numbers of photos; the collator turns them into pixels, so that a whole batch is varied at once."""
 
@@ -248,7 +277,7 @@ def fine_tune(model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoC
 
 
 def average(model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoConfig) -> None:
-    """Train on at a constant rate and give the network the mean of the weights at the end of each of these epochs.
+    """Train on at a constant rate; the network gets the mean of its weights before and at the end of each of these epochs.
 
     Stochastic weight averaging: Izmailov et al., 2018, arXiv 1803.05407. A stopped run goes on where it was, too.
     """
@@ -257,10 +286,14 @@ def average(model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoCon
     arguments.num_train_epochs, arguments.learning_rate = config.average_epochs, config.average_rate
     arguments.lr_scheduler_type = transformers.SchedulerType.CONSTANT_WITH_WARMUP
     arguments.load_best_model_at_end, arguments.save_total_limit = False, None
+    before = {name: values.clone() for name, values in model.state_dict().items()}
     _trainer(model, photos, eyes, config, arguments).train(resume_from_checkpoint=last_step(steps))
-    found = [load_file(path / "model.safetensors") for path in sorted(steps.glob("checkpoint-*"))]
-    mean = {name: torch.stack([each[name].double() for each in found]).mean(dim=0) for name in found[0]}
-    model.load_state_dict({name: values.to(found[0][name].dtype) for name, values in mean.items()})
+    ends = [load_file(path / "model.safetensors") for path in steps.glob("checkpoint-*")]
+    mean = {name: torch.stack([each[name].double() for each in (before, *ends)]).mean(dim=0) for name in before}
+    model.load_state_dict({name: values.to(before[name].dtype) for name, values in mean.items()})
+    rows = np.random.default_rng(config.seed).permutation(photos.rows("train"))[: 64 * TOGETHER]
+    looked_at = [eyes.prepared(photos.pixels[part]) for part in np.array_split(rows, len(rows) // TOGETHER + 1)]
+    update_bn(looked_at, model)  # statistics of mean weights are not the mean of statistics
 
 
 def _trainer(
@@ -358,9 +391,11 @@ def train(config: PhotoConfig) -> Path:
 
 def finish(model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoConfig) -> Path:
     """Calibrate a trained network on the validation photos and write everything that using it needs."""
-    model.half().float()  # the figures are those of the weights as they are written
     rows, targets = photos.rows("validation"), photos.targets
-    taught, held = eyes.look(photos.pixels[photos.rows("train")], exactly=False), eyes.look(photos.pixels[rows])
+    taught, held = (eyes.look(photos.pixels[each], exactly=False) for each in (photos.rows("train"), rows))
+    discriminate(model, taught, targets[photos.rows("train")], held, targets[rows])
+    model.half().float()  # the figures are those of the weights as they are written
+    held = eyes.look(photos.pixels[rows])
     warmth = calibration.temperature(held.logits, targets[rows])
     shares = softmax(held.logits / warmth, axis=1)
     is_crop = np.array([photos.listed[row].label != vision.BACKGROUND for row in rows])

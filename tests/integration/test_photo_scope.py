@@ -68,7 +68,7 @@ def test_weights_that_are_fitted_anew_are_kept_with_the_model(run: Path, config:
     ]
     pixels = photos.load(config.data).pixels[known]
     model = PhotoModel(run / "model")
-    seen = photos.Eyes(model._network, photo_scope.looking(model)).look(pixels)
+    seen = photos.Eyes(model.network, photo_scope.looking(model)).look(pixels)
     assert (after.scores(seen.views, seen.logits) >= after.threshold).mean() >= 0.9  # 0.95 were let through, of a few photos
 
 

@@ -43,7 +43,9 @@ PICKLED = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
 SETTINGS = {
     "size": 64,
     "train_size": 64,
-    "epochs": 4,
+    "epochs": 3,
+    "average_epochs": 2,
+    "average_rate": 1e-4,
     "batch_size": 16,
     "frozen": 0.2,
     "learning_rate": 2e-4,
@@ -154,8 +156,23 @@ def test_a_photo_model_reads_it_without_what_it_was_made_from(trained: Path) -> 
     assert found.heatmap is not None
 
 
+def test_the_weights_are_a_mean_and_look_alike_at_photos(trained: Path) -> None:
+    ends = [path / "model.safetensors" for path in (trained.parent / "averaged").glob("checkpoint-*")]
+    last = max((trained.parent / "steps").glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    best = json.loads((last / "trainer_state.json").read_text(encoding="utf-8"))["best_model_checkpoint"]
+    taken = [load_file(path) for path in (*ends, Path(best) / "model.safetensors")]
+    assert len(taken) == 3
+    found = weights(trained)
+    statistics = ("num_batches_tracked", "running_mean", "running_var", "classifier.weight", "classifier.bias")
+    moved = [name for name in found if not name.endswith(statistics) and not np.array_equal(taken[0][name], taken[1][name])]
+    assert len(moved) > 50
+    for name in moved:
+        np.testing.assert_allclose(found[name], np.mean([each[name] for each in taken], axis=0), rtol=2e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("phase", ["steps", "averaged"])
 def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_happened(
-    agri: Agri, config: Path, trained: Path, tmp_path: Path
+    agri: Agri, config: Path, trained: Path, tmp_path: Path, phase: str
 ) -> None:
     run = tmp_path / "run"
     arguments = ["train", "photos", str(config), "--out", str(run)]
@@ -163,13 +180,13 @@ def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_happened(
     with (tmp_path / "log").open("wb") as log:
         first = subprocess.Popen([sys.executable, "-m", "ui.cli", *arguments], env=environment, stdout=log, stderr=log)
         until = time.monotonic() + 120
-        while not list(run.glob("steps/checkpoint-*/trainer_state.json")) and first.poll() is None:
+        while not list(run.glob(f"{phase}/checkpoint-*/trainer_state.json")) and first.poll() is None:
             assert time.monotonic() < until
             time.sleep(0.01)
         first.kill()
     assert first.wait() == -signal.SIGKILL, (tmp_path / "log").read_text(encoding="utf-8")
     assert not (run / "model").exists()
-    torn = run / "steps" / "checkpoint-999"  # and one more, whose writing was killed
+    torn = run / phase / "checkpoint-999"  # and one more, whose writing was killed
     torn.mkdir()
     (torn / "model.safetensors").write_bytes(b"\0" * 100)
 

@@ -12,6 +12,9 @@ from agri_llm.records import Hit, Passage, Question
 from knowledge_base.terms import Glossary
 
 DOSES = {
+    "en": """give me the exact grams of metalaxyl per acre for tomatoes
+grams of metalaxyl per litre
+tell me the dose of glyphosate""",
     "zh": """吡虫啉每亩用多少毫升
 阿维菌素稀释多少倍打红蜘蛛
 草甘膦一桶水兑多少
@@ -25,6 +28,7 @@ DOSES = {
 打蚜虫的药一桶水放几包
 康宽一亩用几毫升""",
     "es": """¿cuántos ml de imidacloprid por litro de agua?
+dame los gramos de metalaxil por hectárea
 ¿qué dosis de mancozeb para la papa?
 ¿cuánto glifosato por hectárea?
 ¿cuántas tapas de insecticida por bomba?
