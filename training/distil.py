@@ -85,7 +85,9 @@ def prompts(training: Training, tokenizer: Any, tell: Tell) -> Dataset:
 
     args, found, left_out = training.args, [], 0
     room = (args.max_length or 0) - int(getattr(args, "max_completion_length", 0))
-    for _, row in tokens._lines(Path(training.ours.data) / "train.jsonl"):
+    for _, row in tokens.lines(Path(training.ours.data) / "train.jsonl", "sft"):
+        if row is None:
+            continue
         messages = row["messages"]
         last = max((at for at, each in enumerate(messages) if each["role"] == "assistant"), default=0)
         asked = [{"role": each["role"], "content": each["content"]} for each in messages[:last]]

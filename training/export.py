@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -19,6 +20,9 @@ from training.export_card import Card
 from training.finished import Finished
 from training.held_out import Loss, Rows
 from training.progress import Tell
+
+if TYPE_CHECKING:
+    from training.configuration import Kind
 
 MOST_WORSE = 0.05
 """Nats of held-out loss that an export may cost: 5 % of perplexity, what Q4_K_M cost Llama-3-70B (llama.cpp, PR #6745)."""
@@ -47,7 +51,8 @@ def export(wanted: Wanted, tell: Tell) -> Card:
     _check(wanted)
     run = finished.read(wanted.run, wanted.base)
     tokenizer, stops = finished.tokenizer(run.tokenizer_from)
-    rows = held_out.read(_rows_of(wanted, run), tokenizer, stops, int(run.contract.get("max_length") or 2048))
+    kind: Kind = "pretrain" if run.kind == "pretrain" else "sft"
+    rows = held_out.read(_rows_of(wanted, run), tokenizer, stops, int(run.contract.get("max_length") or 2048), kind)
     tell(f"judging by {len(rows.encoded)} held-out rows, {rows.left_out} left out")
     building = wanted.out.with_name(wanted.out.name + ".new")
     with _whole(wanted.out, building):

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training import formats, run_files, tokens
+from training import formats, run_files
 from training.finished import Finished
 from training.held_out import Loss
 from training.intervals import Interval
+from training.rows import file_hash, write_whole
 
 FILE, TEXT = "export.json", "card.md"
 
@@ -58,7 +59,7 @@ def describe(
         kind=kind,
         run=run.folder.name,
         base=dict(run.contract.get("base", {})),
-        adapter=tokens.file_hash(weights) if weights.is_file() else None,
+        adapter=file_hash(weights) if weights.is_file() else None,
         rows=len(before.parts),
         loss_before=before.value,
         loss_after=after.value,
@@ -84,8 +85,8 @@ def _bytes(folder: Path) -> int:
 
 def write(card: Card, out: Path) -> None:
     """Write the card for people, and last the one for programs: without it an export is not complete."""
-    run_files.write(out / TEXT, text(card) + "\n")
-    run_files.write(out / FILE, json.dumps(dataclasses.asdict(card), indent=1, ensure_ascii=False) + "\n")
+    write_whole(out / TEXT, text(card) + "\n")
+    write_whole(out / FILE, json.dumps(dataclasses.asdict(card), indent=1, ensure_ascii=False) + "\n")
 
 
 def text(card: Card) -> str:

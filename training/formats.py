@@ -12,8 +12,9 @@ from agri_llm.errors import BadInput, ModelMissing
 from agri_llm.language import contract
 from agri_llm.language.local import nf4_config
 from training import contract as contracts
-from training import finished, gguf_file, pruning, tokens
+from training import finished, gguf_file, pruning
 from training.finished import Finished
+from training.rows import file_hash
 
 LOADED_BY = {
     "adapter": "PEFT on its base (`AGRI_MODEL` and `AGRI_ADAPTER`), vLLM with --enable-lora for LoRA and rsLoRA",
@@ -90,12 +91,9 @@ def _store_in_bits(kind: str, tokenizer: Any, out: Path) -> None:
 
 def _contract(run: Finished, out: Path) -> dict[str, Any]:
     """Return the contract of a model that is its own base, with that of the run it comes from."""
-    base = {"name": run.folder.name, "weights": contract.weights_hash(str(out)) or _file_hash(out), "four_bit": False}
+    weights = contract.weights_hash(str(out)) or file_hash(next(out.glob("*.gguf")))
+    base = {"name": run.folder.name, "weights": weights, "four_bit": False}
     return {**run.contract, "base": base, "method": "full", "exported_from": run.contract.get("base")}
-
-
-def _file_hash(out: Path) -> str:
-    return tokens.file_hash(next(out.glob("*.gguf")))
 
 
 def check_contract(kind: str, run: Finished, out: Path) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from agri_llm.errors import BadInput
 from training import chats, intervals, tokens
 from training.chats import Encoded, Unfaithful
 from training.intervals import Interval
+
+if TYPE_CHECKING:
+    from training.configuration import Kind
 
 ROWS = 100  # the notes of the serving contract: every artefact re-runs a score of a hundred prompts
 
@@ -47,17 +50,18 @@ class Rows:
     left_out: int
 
 
-def read(path: Path, tokenizer: Any, stops: list[int], max_length: int) -> Rows:
-    """Read up to a hundred rows, evenly spread over the file. Raises BadInput where none can be used."""
-    lines = list(tokens._lines(path))
+def read(path: Path, tokenizer: Any, stops: list[int], max_length: int, kind: Kind = "sft") -> Rows:
+    """Read up to a hundred rows that this kind of training learns from, evenly spread over the file.
+
+    Raises BadInput where none can be used.
+    """
+    lines = [(number, row) for number, row in tokens.lines(path, kind) if row is not None]
     chosen = [lines[at * len(lines) // min(ROWS, len(lines))] for at in range(min(ROWS, len(lines)))]
     found: list[Encoded] = []
     groups: list[str] = []
     for number, row in chosen:
-        kind = "sft" if "messages" in row else "pretrain"
-        tokens._check(row, kind, path, number)  # type: ignore[arg-type]
         try:
-            encoded = _encode(row, tokenizer, stops)
+            encoded = _encode(row, kind, tokenizer, stops)
         except Unfaithful:
             continue
         if len(encoded.ids) <= max_length:
@@ -72,8 +76,8 @@ def read(path: Path, tokenizer: Any, stops: list[int], max_length: int) -> Rows:
     return Rows(encoded=tuple(found), groups=tuple(groups), left_out=len(chosen) - len(found))
 
 
-def _encode(row: dict[str, Any], tokenizer: Any, stops: list[int]) -> Encoded:
-    if "messages" in row:
+def _encode(row: dict[str, Any], kind: Kind, tokenizer: Any, stops: list[int]) -> Encoded:
+    if kind == "sft":
         return chats.encode(tokenizer, row["messages"], stops)
     ids = tokens._document(tokenizer, row["text"])
     if len(ids) < 2:

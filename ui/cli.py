@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 import typer
 
 from agri_llm.errors import AgriError, BadInput, StoreUnavailable
-from ui.commands import data, evaluating, photos, train
+from ui.commands import data, evaluating, exporting, photos, train
 from ui.commands.console import end as _end
 from ui.commands.console import open_index
 from ui.commands.console import say as _say
@@ -213,6 +213,7 @@ def index_list(
 
 app.command()(photos.diagnose)
 app.command()(evaluating.evaluate)
+app.command()(exporting.export)
 
 
 @app.command()

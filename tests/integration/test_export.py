@@ -209,6 +209,16 @@ def test_a_pruned_run_is_a_model_that_can_be_trained_further(run: Path, tmp_path
     assert held_out.measure(healed, rows).value < card.loss_after
 
 
+def test_a_run_is_judged_by_the_rows_of_its_own_kind(run: Path, tmp_path: Path) -> None:
+    text = {"id": "t", "group": "t", "kind": "pretraining", "text": "Rotate beans with maize."}
+    chat = tiny_chat.row(50)
+    (tmp_path / "both.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in (text, chat)), encoding="utf-8")
+    tokenizer, stops = finished.tokenizer(finished.read(run).base)
+    chats, texts = (held_out.read(tmp_path / "both.jsonl", tokenizer, stops, 256, kind) for kind in ("sft", "pretrain"))
+    assert (chats.groups, texts.groups) == ((chat["group"],), ("t",))
+    assert (chats.left_out, texts.left_out) == (0, 0)
+
+
 def test_a_folder_that_is_no_run_is_one_sentence_each(run: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"is no run: it has no run\.json"):
         exported(tmp_path, "merged", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""`agri train sft` and `agri train pretrain`: settings in, progress on standard error, one line of result."""
+"""`agri train sft|pretrain|distil`: settings in, progress on standard error, one line of result."""
 
 from __future__ import annotations
 
@@ -27,11 +27,21 @@ def train(kind: Literal["sft", "pretrain"], config: Path, flags: Sequence[str]) 
     from training import adapt, configuration
 
     chosen = configuration.read(config, kind, flags)
-    main = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
+    tell_of_one(f"Settings: {configuration.described(chosen)}")
+    return adapt.train(chosen, tell_of_one)
 
-    def tell(line: str) -> None:
-        if main:
-            say(line, sys.stderr)
 
-    tell(f"Settings: {configuration.described(chosen)}")
-    return adapt.train(chosen, tell)
+def distil(config: Path, flags: Sequence[str]) -> Path:
+    """Let a model learn from a larger one by a file and flags; returns the folder of the adapter or model."""
+    prepare()
+    from training import distil, distil_config
+
+    chosen = distil_config.read(config, flags)
+    tell_of_one(f"Settings: {distil_config.described(chosen)}")
+    return distil.train(chosen, tell_of_one)
+
+
+def tell_of_one(line: str) -> None:
+    """Say a line of progress on standard error; of several processes one speaks."""
+    if os.environ.get("RANK", "0") == "0":
+        say(line, sys.stderr)

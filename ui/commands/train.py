@@ -33,6 +33,15 @@ def pretrain(context: typer.Context, config: Config) -> None:
         say(f"What was learned is in {adapting.train('pretrain', config, context.args)}.", results)
 
 
+@app.command("distil", context_settings=_ANY_FLAG)
+def distil(context: typer.Context, config: Config) -> None:
+    """Let a small model learn from a larger one, on its own answers; every setting is a flag too, like --teacher FOLDER."""
+    from ui.commands import adapting, quiet
+
+    with quiet.results() as results:
+        say(f"What was learned is in {adapting.distil(config, context.args)}.", results)
+
+
 @app.command("plan", context_settings=_ANY_FLAG)
 def plan(
     context: typer.Context,
