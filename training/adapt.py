@@ -25,7 +25,7 @@ from agri_llm.language.local import nf4_config
 from agri_llm.prompts import PROMPT_HASH
 from training import configuration, preflight, rehearsal, run_files, tokens
 from training import contract as contracts
-from training.configuration import Training
+from training.configuration import Training, reason
 from training.methods import METHODS
 from training.progress import Progress, Stopper, Tell
 from training.rows import MANIFEST, file_hash
@@ -42,7 +42,7 @@ def train(training: Training, tell: Tell) -> Path:
     rehearsal.check_steps(training)
     if not Path(training.ours.data).is_dir():
         raise BadInput(f"there is no data set at {training.ours.data}", "nothing can be learned from it", "check `data`")
-    with _sentences(training):
+    with sentences(training):
         tokenizer, serving, stops = load_tokenizer(training)
         if PartialState().is_main_process:
             run_files.begin(training.out, configuration.everything(training))
@@ -53,7 +53,7 @@ def train(training: Training, tell: Tell) -> Path:
         trainer = build(training, found, tokenizer, tell)
         for line in rehearsal.of_trainer(training, trainer):
             tell(line)
-        seconds = _run(training, trainer, tell)
+        seconds = run(training, trainer, tell)
         return _finish(training, trainer, found, stops, seconds)
 
 
@@ -63,7 +63,7 @@ def load_tokenizer(training: Training) -> tuple[Any, Any, list[int]]:
     try:
         tokenizer, serving = (AutoTokenizer.from_pretrained(path, trust_remote_code=False) for _ in range(2))
     except (OSError, ValueError) as error:
-        raise ModelMissing(f"the tokenizer of {path!r} cannot be loaded", _said(error), "check `model`") from error
+        raise ModelMissing(f"the tokenizer of {path!r} cannot be loaded", reason(error), "check `model`") from error
     try:
         generation = GenerationConfig.from_pretrained(path)
     except OSError:  # then the model's own end token counts
@@ -105,7 +105,7 @@ def _tokens(training: Training, tokenizer: Any, stops: list[int]) -> Tokens:
 def build(training: Training, found: Tokens, tokenizer: Any, tell: Tell) -> SFTTrainer:
     """Return TRL's trainer with the base loaded, the adapter on top, and what learns in single precision."""
     ours, args = training.ours, training.args
-    callbacks: list[Any] = [Progress(tell, training.out / run_files.LOSSES), Stopper(), _tensorboard(training)]
+    callbacks: list[Any] = [Progress(tell, training.out / run_files.LOSSES), Stopper(), tensorboard(training)]
     if ours.patience:
         callbacks.append(EarlyStoppingCallback(ours.patience))
     try:
@@ -122,19 +122,21 @@ def build(training: Training, found: Tokens, tokenizer: Any, tell: Tell) -> SFTT
     except OSError as error:
         if error.errno in FULL:
             raise
-        raise ModelMissing(f"the model {ours.model!r} cannot be loaded", _said(error), "check `model`") from error
+        raise ModelMissing(f"the model {ours.model!r} cannot be loaded", reason(error), "check `model`") from error
     except (ValueError, ImportError, KeyError, SafetensorError) as error:
-        raise BadInput(f"{ours.model!r} cannot be trained with these settings", _said(error), "correct the settings") from error
+        raise BadInput(
+            f"{ours.model!r} cannot be trained with these settings", reason(error), "correct the settings"
+        ) from error
     trainer.remove_callback(PrinterCallback)
     _check_launcher(trainer)
-    _keep_trainable_layout(trainer.model)
+    keep_trainable_layout(trainer.model)
     if not rehearsal.is_sharded(trainer):  # shards must be of one kind; alone, bfloat16 would round small steps away
         for weight in rehearsal.trainable(trainer):
             weight.data = weight.data.float()
     return trainer
 
 
-def _keep_trainable_layout(model: Any) -> None:
+def keep_trainable_layout(model: Any) -> None:
     """Keep four-bit layers from changing, at the first evaluation on a processor, into a layout that has no gradient.
 
     bitsandbytes does that where the processor has AVX512-BF16; after it, layers without bias pass no gradient on, silently.
@@ -144,7 +146,8 @@ def _keep_trainable_layout(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def _tensorboard(training: Training) -> TensorBoardCallback:
+def tensorboard(training: Training) -> TensorBoardCallback:
+    """Return what writes the figures for TensorBoard into the folder of a run, in one process of several."""
     from torch.utils.tensorboard import SummaryWriter
 
     if not PartialState().is_main_process:
@@ -163,7 +166,7 @@ def _check_launcher(trainer: SFTTrainer) -> None:
             )
 
 
-def _run(training: Training, trainer: SFTTrainer, tell: Tell) -> float:
+def run(training: Training, trainer: SFTTrainer, tell: Tell) -> float:
     """Train to the end, from the last complete checkpoint where there is one; returns the seconds of this session."""
     with PartialState().main_process_first():
         last = run_files.last_step(training.out, tidy=PartialState().is_main_process)
@@ -254,7 +257,7 @@ def _speed(trainer: SFTTrainer) -> float | None:
 
 
 @contextmanager
-def _sentences(training: Training) -> Iterator[None]:
+def sentences(training: Training) -> Iterator[None]:
     """Turn a full disk, too little memory and a base that cannot be loaded into sentences."""
     try:
         yield
@@ -263,7 +266,7 @@ def _sentences(training: Training) -> Iterator[None]:
     except (OSError, RuntimeError, SafetensorError, MemoryError) as error:
         if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
             raise TrainingStopped(
-                "memory ran out", _said(error), "lower per_device_train_batch_size or max_length; checkpoints are kept"
+                "memory ran out", reason(error), "lower per_device_train_batch_size or max_length; checkpoints are kept"
             ) from error
         if getattr(error, "errno", None) in FULL or "o space left" in str(error) or _full(training):
             raise TrainingStopped(
@@ -277,7 +280,3 @@ def _sentences(training: Training) -> Iterator[None]:
 def _full(training: Training) -> bool:
     """Whether less than a mebibyte is left: torch says of a full disk only that a write failed."""
     return shutil.disk_usage(rehearsal.existing(training.out)).free < 1 << 20
-
-
-def _said(error: BaseException) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:240].rstrip(".")

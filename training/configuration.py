@@ -88,7 +88,7 @@ class Training:
         return Path(self.ours.out)
 
 
-class _Parser(TrlParser):  # type: ignore[misc]
+class Parser(TrlParser):  # type: ignore[misc]
     """TRL's parser, whose complaints are errors of ours."""
 
     def error(self, message: str) -> NoReturn:
@@ -101,40 +101,42 @@ def read(path: Path, kind: Kind, flags: Sequence[str] = (), needed: Sequence[str
 
     Raises BadInput naming what cannot be used.
     """
-    parser = _Parser((Adaptation, SFTConfig), allow_abbrev=False, add_help=False)
+    parser = Parser((Adaptation, SFTConfig), allow_abbrev=False, add_help=False)
     actions = {action.dest: action for action in parser._actions}
-    file = _mapping(path)
+    file = mapping(path)
     given = [flag.lstrip("-").split("=")[0].replace("-", "_") for flag in flags if flag.startswith("--")]
     for name, place in [(name, str(path)) for name in file] + [(name, "a flag") for name in given]:
-        _check_name(name, place, actions)
-    values = {**DEFAULTS, **{name: _as_said(value, actions[name], path) for name, value in file.items()}, **_managed()}
+        check_name(name, place, actions)
+    values = {**DEFAULTS, **{name: as_said(value, actions[name], path) for name, value in file.items()}, **managed()}
     if kind == "pretrain" and "packing_strategy" not in {*file, *given}:
         values["packing_strategy"] = "bfd_split"  # long documents are cut into pieces, and nothing of them is thrown away
     parser.set_defaults_with_config(**values)
     try:
         ours, args = parser.parse_args_and_config(args=list(flags))
     except (ValueError, TypeError, ImportError) as error:
-        raise BadInput(f"the settings of {path} do not go together", _line(error), "correct the file") from error
+        raise BadInput(f"the settings of {path} do not go together", reason(error), "correct the file") from error
     args = cast(SFTConfig, args)
     args.output_dir, args.data_seed = str(Path(ours.out) / "steps"), args.seed
-    args.model_init_kwargs = {"dtype": _dtype(ours), "attn_implementation": ours.attention, "use_safetensors": True}
+    args.model_init_kwargs = {"dtype": dtype(ours), "attn_implementation": ours.attention, "use_safetensors": True}
     said = {**dict.fromkeys(file, path.name), **dict.fromkeys(given, "flag")}
     found = Training(kind=kind, ours=ours, args=args, said=said)
     _check(found, path, needed)
     return found
 
 
-def _mapping(path: Path) -> dict[str, Any]:
+def mapping(path: Path) -> dict[str, Any]:
+    """Read the settings of a file. Raises BadInput for one that is not YAML or holds none."""
     try:
         said = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadInput(f"{path} is not YAML", _line(error), "correct the file") from error
+        raise BadInput(f"{path} is not YAML", reason(error), "correct the file") from error
     if not isinstance(said, dict):
         raise BadInput(f"{path} holds no settings", "a line needs a name, a colon and a value", "see training/configs/sft.yaml")
     return {str(name): value for name, value in said.items()}
 
 
-def _check_name(name: str, place: str, actions: Mapping[str, Action]) -> None:
+def check_name(name: str, place: str, actions: Mapping[str, Action]) -> None:
+    """Raise BadInput for a setting that the program sets itself, and for one that does not exist."""
     if name in MANAGED:
         raise BadInput(f"{place} sets {name!r}", "every run needs the one value that the program gives it", "leave it out")
     if name not in actions:
@@ -145,7 +147,7 @@ def _check_name(name: str, place: str, actions: Mapping[str, Action]) -> None:
         )
 
 
-def _as_said(value: Any, action: Action, path: Path) -> Any:
+def as_said(value: Any, action: Action, path: Path) -> Any:
     """Return a value as the parser checks it: as text, except for lists and mappings where the setting takes them."""
     many = isinstance(value, list) and action.nargs in ("+", "*")
     if value is None or many or (isinstance(value, dict) and action.type in (str, dict, None)):
@@ -161,7 +163,8 @@ def _as_said(value: Any, action: Action, path: Path) -> Any:
     return str(value)
 
 
-def _managed() -> dict[str, Any]:
+def managed() -> dict[str, Any]:
+    """Return what the program sets of the library's settings, on this machine."""
     gpu = torch.cuda.is_available()
     return {
         "output_dir": "steps",
@@ -175,8 +178,8 @@ def _managed() -> dict[str, Any]:
     }
 
 
-def _dtype(ours: Adaptation) -> str:
-    """The numbers of the base: bfloat16, except where its own weights learn, or a processor takes them as they are."""
+def dtype(ours: Adaptation) -> str:
+    """Return the numbers of the base: bfloat16, except where its own weights learn, or a processor takes them as they are."""
     return "float32" if ours.method == "full" or not (torch.cuda.is_available() or ours.quantised) else "bfloat16"
 
 
@@ -221,5 +224,6 @@ def everything(found: Training) -> dict[str, Any]:
     return {"kind": found.kind, **dataclasses.asdict(found.ours), **args}
 
 
-def _line(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """Return what an error of a library says, short and on one line."""
     return (" ".join(str(error).split()) or type(error).__name__)[:240].rstrip(".")

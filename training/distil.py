@@ -6,6 +6,7 @@ the same vocabulary, token by token.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,9 +24,12 @@ from training.configuration import Training
 from training.distil_config import Teaching
 from training.methods import METHODS
 from training.progress import Progress, Stopper, Tell
+from training.rows import write_whole
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+BEFORE = "before.json"  # the held-out loss of the learner as it came, kept for a session that goes on
 
 
 def train(training: Training, tell: Tell) -> Path:
@@ -33,7 +37,7 @@ def train(training: Training, tell: Tell) -> Path:
 
     Raises BadInput for what cannot be learned from, ModelMissing, TrainingStopped.
     """
-    with adapt._sentences(training):
+    with adapt.sentences(training):
         tokenizer, serving, stops = adapt.load_tokenizer(training)
         tell(check_teacher(training, tokenizer))
         rows = tokens.prepare(
@@ -48,8 +52,8 @@ def train(training: Training, tell: Tell) -> Path:
         tell(rehearsal.check_weights(training, trainer))
         tell(rehearsal.check_disk(training, trainer))
         check = _check_rows(training, tokenizer, stops)
-        before = _loss(trainer, check) if run_files.last_step(training.out, tidy=False) is None else None
-        seconds = adapt._run(training, cast(Any, trainer), tell)
+        before = _before(training, trainer, check)
+        seconds = adapt.run(training, cast(Any, trainer), tell)
         return _finish(training, trainer, stops, {"before": before, "after": _loss(trainer, check)}, seconds)
 
 
@@ -123,10 +127,10 @@ def build(training: Training, rows: Dataset, tokenizer: Any, tell: Tell) -> Dist
             processing_class=tokenizer,
             quantization_config=nf4_config() if ours.quantised else None,
             peft_config=METHODS[ours.method].make(ours),
-            callbacks=[Progress(tell, training.out / run_files.LOSSES), Stopper(), adapt._tensorboard(training)],
+            callbacks=[Progress(tell, training.out / run_files.LOSSES), Stopper(), adapt.tensorboard(training)],
         )
     trainer.remove_callback(PrinterCallback)
-    adapt._keep_trainable_layout(trainer.model)
+    adapt.keep_trainable_layout(trainer.model)
     if not rehearsal.is_sharded(trainer):
         for weight in rehearsal.trainable(trainer):
             weight.data = weight.data.float()
@@ -140,13 +144,24 @@ def _teacher(training: Training) -> Any:
     dtype = torch.bfloat16 if torch.cuda.is_available() or ours.teacher_four_bit else getattr(torch, str(kinds["dtype"]))
     with finished.loading(ours.teacher):
         teacher = AutoModelForCausalLM.from_pretrained(ours.teacher, use_safetensors=True, dtype=dtype, **stored)
-    adapt._keep_trainable_layout(teacher)
+    adapt.keep_trainable_layout(teacher)
     return teacher.requires_grad_(False)
 
 
 def _check_rows(training: Training, tokenizer: Any, stops: list[int]) -> held_out.Rows | None:
     file = Path(training.ours.data) / "validation.jsonl"
     return held_out.read(file, tokenizer, stops, training.args.max_length or 0) if file.is_file() else None
+
+
+def _before(training: Training, trainer: Any, rows: held_out.Rows | None) -> float | None:
+    """Return the held-out loss before the first step; a session that goes on reads what the first one found."""
+    file = training.out / BEFORE
+    if run_files.last_step(training.out, tidy=False) is None:
+        found = _loss(trainer, rows)
+        if PartialState().is_main_process:
+            write_whole(file, json.dumps(found) + "\n")
+        return found
+    return cast("float | None", json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 
 def _loss(trainer: Any, rows: held_out.Rows | None) -> float | None:

@@ -58,25 +58,25 @@ MANAGED = (
 
 def read(path: Path, flags: Sequence[str] = ()) -> Training:
     """Read a configuration; `flags` like --teacher FOLDER go over it. Raises BadInput naming what cannot be used."""
-    parser = configuration._Parser((Teaching, Settings), allow_abbrev=False, add_help=False)
+    parser = configuration.Parser((Teaching, Settings), allow_abbrev=False, add_help=False)
     actions = {action.dest: action for action in parser._actions}
-    file = configuration._mapping(path)
+    file = configuration.mapping(path)
     given = [flag.lstrip("-").split("=")[0].replace("-", "_") for flag in flags if flag.startswith("--")]
     for name, place in [(name, str(path)) for name in file] + [(name, "a flag") for name in given]:
         if name in MANAGED:
             raise BadInput(f"{place} sets {name!r}", "every run needs the one value that the program gives it", "set teacher")
-        configuration._check_name(name, place, actions)
-    said = {name: configuration._as_said(value, actions[name], path) for name, value in file.items()}
-    managed = {name: value for name, value in configuration._managed().items() if name in actions}
+        configuration.check_name(name, place, actions)
+    said = {name: configuration.as_said(value, actions[name], path) for name, value in file.items()}
+    managed = {name: value for name, value in configuration.managed().items() if name in actions}
     parser.set_defaults_with_config(**{**DEFAULTS, **said, **managed})
     try:
         ours, args = parser.parse_args_and_config(args=list(flags))
     except (ValueError, TypeError, ImportError) as error:
-        raise BadInput(f"the settings of {path} do not go together", configuration._line(error), "correct the file") from error
+        raise BadInput(f"the settings of {path} do not go together", configuration.reason(error), "correct the file") from error
     args.output_dir, args.data_seed = str(Path(ours.out) / "steps"), args.seed
     args.shuffle_dataset = False  # rows are shuffled once: the library's shuffling begins anew after a resume
     args.model_init_kwargs = {
-        "dtype": configuration._dtype(ours), "attn_implementation": ours.attention, "use_safetensors": True
+        "dtype": configuration.dtype(ours), "attn_implementation": ours.attention, "use_safetensors": True
     }  # fmt: skip
     where = {**dict.fromkeys(file, path.name), **dict.fromkeys(given, "flag")}
     _check(ours, args, path)

@@ -79,7 +79,7 @@ def read(path: Path, tokenizer: Any, stops: list[int], max_length: int, kind: Ki
 def _encode(row: dict[str, Any], kind: Kind, tokenizer: Any, stops: list[int]) -> Encoded:
     if kind == "sft":
         return chats.encode(tokenizer, row["messages"], stops)
-    ids = tokens._document(tokenizer, row["text"])
+    ids = tokens.document(tokenizer, row["text"])
     if len(ids) < 2:
         raise Unfaithful("it holds no text")
     return Encoded(ids=ids, labels=ids)

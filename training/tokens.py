@@ -77,7 +77,7 @@ class Reader:
         if self.kind == "sft":
             found = chats.encode(self.tokenizer, row["messages"], self.stops)
         else:
-            ids = _document(self.tokenizer, row["text"])
+            ids = document(self.tokenizer, row["text"])
             found = Encoded(ids=ids, labels=ids)
         self.longest = max(self.longest, len(found.ids))
         if len(found.ids) > self.max_length and not self.cut:
@@ -137,7 +137,7 @@ def _through(place: Path, reader: Reader, split: str, features: Any) -> Dataset:
     return Dataset.from_file(str(file))
 
 
-def _document(tokenizer: Any, text: str) -> list[int]:
+def document(tokenizer: Any, text: str) -> list[int]:
     """Return a document of a pretraining corpus, its end marked; control tokens in it are plain text."""
     ids = list(tokenizer(text, split_special_tokens=True)["input_ids"]) if text else []
     end = tokenizer.eos_token_id

@@ -82,6 +82,9 @@ def test_a_stopped_distillation_goes_on_and_draws_the_same_answers(folder: Path,
     ]
     assert len(curves[0]) == 12
     assert curves[0] == curves[1]
+    judged = [json.loads((out / "run.json").read_text())["held_out_assistant_loss"] for out in (whole, again)]
+    assert judged[0] == judged[1]
+    assert judged[1]["before"] is not None
 
 
 def test_the_command_distils_with_an_adapter_too(folder: Path, taught: Path, tmp_path: Path) -> None:
