@@ -9,7 +9,6 @@ last epoch.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from torch.optim.swa_utils import update_bn
 from agri_llm import vision
 from agri_llm.errors import BadInput
 from agri_llm.vision import Seen
-from training import calibration, corrections, grounds, outsiders, photo_data
+from training import calibration, corrections, grounds, outsiders, photo_data, run_files
 from training.photo_config import PhotoConfig
 from training.photo_data import LabelledPhoto
 
@@ -320,19 +319,9 @@ def _trainer(
 
 
 def last_step(steps: Path) -> str | None:
-    """Return the newest checkpoint that was written to its end; one whose writing was killed is deleted.
-
-    Of a checkpoint trainer_state.json is written last.
-    """
-    found = {int(path.name.rpartition("-")[2]): path for path in steps.glob("checkpoint-*")}
-    for number in sorted(found, reverse=True):
-        try:
-            json.loads((found[number] / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            shutil.rmtree(found[number])
-        else:
-            return str(found[number])
-    return None
+    """Return the newest checkpoint that was written to its end, as the trainer takes it; one whose writing was killed goes."""
+    found = run_files.newest(steps, run_files.written)
+    return str(found) if found else None
 
 
 def freeze(model: PreTrainedModel, share: float) -> None:

@@ -6,7 +6,7 @@ import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -46,22 +46,32 @@ def begin(out: Path, settings: Mapping[str, Any]) -> None:
     write_whole(file, yaml.safe_dump(dict(settings), allow_unicode=True))
 
 
-def complete(checkpoint: Path) -> bool:
-    """Whether a checkpoint holds all that going on identically needs, and was written to its end."""
+def written(checkpoint: Path) -> bool:
+    """Whether a checkpoint was written to its end."""
     try:
         json.loads((checkpoint / NEEDED[0]).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
+    return True
+
+
+def complete(checkpoint: Path) -> bool:
+    """Whether a checkpoint holds all that going on identically needs, and was written to its end."""
     sharded = any(checkpoint.glob("optimizer_*")) or any(checkpoint.glob("global_step*"))  # FSDP, DeepSpeed
     states = all((checkpoint / name).is_file() for name in NEEDED[1:]) or sharded
-    return states and any(checkpoint.glob("rng_state*.pth"))
+    return written(checkpoint) and states and any(checkpoint.glob("rng_state*.pth"))
 
 
 def last_step(out: Path, *, tidy: bool = True) -> Path | None:
     """Return the newest complete checkpoint of a run; `tidy` deletes those whose writing was killed."""
-    found = {int(path.name.rpartition("-")[2]): path for path in (out / STEPS).glob("checkpoint-*")}
+    return newest(out / STEPS, complete, tidy=tidy)
+
+
+def newest(steps: Path, whole: Callable[[Path], bool], *, tidy: bool = True) -> Path | None:
+    """Return the newest checkpoint of a folder that is whole; `tidy` deletes newer ones that are not."""
+    found = {int(path.name.rpartition("-")[2]): path for path in steps.glob("checkpoint-*")}
     for number in sorted(found, reverse=True):
-        if complete(found[number]):
+        if whole(found[number]):
             return found[number]
         if tidy:
             shutil.rmtree(found[number])
