@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ui.commands import photos
+from ui.commands import chain, photos
 from ui.commands.console import say
 
 app = typer.Typer(help="Train models from data.", no_args_is_help=True)
@@ -66,6 +66,7 @@ def plan(
         say(planning.text(found, as_json=as_json), out)
 
 
+app.command("chain")(chain.chain)
 app.command("photos")(photos.train_photos)
 app.command("scope")(photos.train_scope)
 app.command("corrections")(photos.train_corrections)

@@ -1,0 +1,65 @@
+"""A tokenizer and a small decoder made from nothing: bytes and random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from agri_llm.errors import BadInput
+from training.chain_config import ChainConfig
+
+PAD, BEGIN, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+# How Qwen writes a conversation (ChatML), without a system message of its own.
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def make_tokenizer(texts: Iterable[str], config: ChainConfig, folder: Path) -> Any:
+    """Learn byte-level BPE (Sennrich et al. 2016, arXiv 1508.07909) from texts, save it with our chat template, return it.
+
+    END ends an answer and a document alike, so that a decoder has met it before it is taught to answer.
+    """
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator(
+        texts, vocab_size=config.vocabulary, special_tokens=[PAD, BEGIN, END], show_progress=False, min_frequency=2
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=trained._tokenizer, eos_token=END, pad_token=PAD, extra_special_tokens=[BEGIN]
+    )
+    tokenizer.chat_template = TEMPLATE
+    if tokenizer.pad_token_id == tokenizer.eos_token_id:
+        raise BadInput("the tokenizer fills up with its end token", "where an answer ends could not be learned", "report this")
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def make_decoder(tokenizer: Any, config: ChainConfig, folder: Path) -> int:
+    """Save a Llama of random numbers with this tokenizer; returns how many parameters it has."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(config.seed)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=config.hidden,
+            intermediate_size=config.intermediate,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.heads,
+            max_position_embeddings=2 * config.context,  # room for an answer to the longest question
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return int(model.num_parameters())

@@ -1,0 +1,48 @@
+"""`agri train chain`: a folder of configurations in, progress on standard error, the table of figures out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def chain(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Configurations, like training/configs/tiny.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of all steps; the same one again goes on.")] = None,
+    texts: Annotated[list[Path] | None, typer.Option(help="A folder of documents to read on, beside our sheets.")] = None,
+    data: Annotated[Path | None, typer.Option(help="A data set that is there; else one is built.")] = None,
+) -> None:
+    """Make a small model from nothing and teach it to answer: tokenizer, decoder, tuning, and held-out figures of each."""
+    from training import chain_config
+    from ui.commands import quiet
+
+    chosen = chain_config.read(folder, out, tuple(texts or ()), data)
+    _hush()
+    tell(f"Settings: {chain_config.described(chosen)}")
+    with quiet.results() as results:
+        from training import chain as steps
+        from training import chain_figures
+
+        results.write(chain_figures.table(steps.run(chosen, tell)) + "\n")
+
+
+def tell(line: str) -> None:
+    """Say on standard error what is going on."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def _hush() -> None:
+    """Keep libraries from drawing bars between our lines."""
+    for name, value in (
+        ("TOKENIZERS_PARALLELISM", "false"), ("TRANSFORMERS_VERBOSITY", "error"), ("HF_DATASETS_DISABLE_PROGRESS_BARS", "1"),
+        ("HF_HUB_OFFLINE", "1"),
+    ):  # fmt: skip
+        os.environ.setdefault(name, value)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
