@@ -2,8 +2,8 @@
 
 After Chen & Goodman 1999, "An empirical study of smoothing techniques for language modeling", Computer Speech & Language 13,
 pages 359-394: interpolated, with discounts from counts of counts (their equation 26). Written here because no library that
-installs everywhere holds: kenlm needs a compiler, and nltk.lm counts in Python dictionaries (NLTK_MEASURED). Here counts are
-sorted arrays, so a million tokens take seconds.
+installs everywhere holds: kenlm needs a compiler, and nltk.lm (3.10) counts anew for each token that is asked for: 10 ms
+after learning 10,000 tokens, and longer the more it learned. Here counts are sorted arrays, and a million tokens take seconds.
 """
 
 from __future__ import annotations
