@@ -10,14 +10,16 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from agri_llm.errors import BadInput
-from agri_llm.language import chat_template
+from agri_llm.language import chat_template, contract
 from training import (
     adapt,
     chain_answers,
@@ -55,9 +57,26 @@ class Steps:
         yield "4-decoder", self.pretrain
         yield "5-ngrams", self.compare
         yield "6-rows", self.choose_rows
-        for at, path in enumerate(self.chain.tunings):
-            yield f"7{'abcdefgh'[at]}-{path.stem}", lambda out, path=path: self.tune(path, out)  # type: ignore[misc]
+        for path in self.chain.tunings:
+            yield self._name(path), partial(self.tune, path)
         yield "8-figures", self.ask
+
+    def depends_on(self, name: str) -> list[str]:
+        """Return what, beside the steps before it, decides what a step does."""
+        chain, config = self.chain, dataclasses.asdict(self.config)
+        late = {"6-rows": ("kinds", "most_rows"), "8-figures": ("questions", "answer_tokens")}
+        if name in late:
+            return [repr(config[each]) for each in late[name]]
+        if name == "1-data":
+            return [str(chain.data) if chain.data else (chain.folder / DATA).read_text(encoding="utf-8")]
+        if name == "2-texts":
+            unneeded = {"threads", *(each for names in late.values() for each in names)}
+            return [*map(str, chain.texts), repr({each: value for each, value in config.items() if each not in unneeded})]
+        own = {"4-decoder": chain.folder / PRETRAIN, **{self._name(path): path for path in chain.tunings}}
+        return [own[name].read_text(encoding="utf-8")] if name in own else []
+
+    def _name(self, tuning: Path) -> str:
+        return f"7{'abcdefgh'[self.chain.tunings.index(tuning)]}-{tuning.stem}"
 
     def build_data(self, out: Path) -> dict[str, Any]:
         """Rows to learn from: those of `agri data build`, or the data set that was given."""
@@ -126,8 +145,9 @@ class Steps:
         for split in rows.SPLITS:
             found = [row for row in rows.read(self.data / f"{split}.jsonl") if row.kind in self.config.kinds]
             fit = [row for row in found if len(chats.encode(tokenizer, row.messages, stops).ids) <= self.config.context]
-            if split == "train" and self.config.most_rows:
-                fit = fit[: self.config.most_rows]
+            if self.config.most_rows and split != "test":
+                fit = fit[: self.config.most_rows if split == "train" else max(1, self.config.most_rows // 4)]
+            self.tell(f"6-rows: {len(fit)} of {len(found)} {split} rows")
             rows.write(out / f"{split}.jsonl", fit)
             counts[split] = {"fit": len(fit), "of": len(found)}
         if not all(counts[split]["fit"] for split in rows.SPLITS):
@@ -164,9 +184,8 @@ class Steps:
     def _models(self) -> Iterator[tuple[str, Any]]:
         """Yield the untuned decoder as "base", then each tuned one as it was trained: on the base of four bits, if it was."""
         yield "base", self._base()
-        for at, path in enumerate(self.chain.tunings):
-            run = self.out / f"7{'abcdefgh'[at]}-{path.stem}" / "run"
-            yield path.stem, tuned(self.out / "4-decoder" / "run" / "model", run)
+        for path in self.chain.tunings:
+            yield path.stem, tuned(self.out / "4-decoder" / "run" / "model", self.out / self._name(path) / "run")
 
     def _base(self) -> Any:
         from transformers import AutoModelForCausalLM
@@ -203,12 +222,11 @@ def run(chain: Chain, tell: Tell) -> dict[str, Any]:
     """Do every step that is not done, and return the figures; figures.json holds them too. Raises BadInput, TrainingStopped."""
     if chain.config.threads:
         torch.set_num_threads(chain.config.threads)
+    disable_progress_bar()  # ours are lines
     steps = Steps(chain, tell)
-    read = [str(path) for path in (*chain.texts, *([chain.data] if chain.data else []))]
-    maker = identity(
-        repr(chain.config), *read, *(path.read_text(encoding="utf-8") for path in sorted(chain.folder.glob("*.yaml")))
-    )
+    maker = ""
     for name, work in steps.all():
+        maker = identity(maker, *steps.depends_on(name))
         done = _step(name, work, chain.out / name, maker, tell)
     rows.write_whole(chain.out / FIGURES, json.dumps(done, ensure_ascii=False, indent=1) + "\n")
     return done
@@ -220,7 +238,11 @@ def _step(name: str, work: Callable[[Path], dict[str, Any]], out: Path, maker: s
     if mark.is_file():
         said = json.loads(mark.read_text(encoding="utf-8"))
         if said["made_by"] != maker:
-            raise BadInput(f"{out} was made with other settings", "steps would not fit together", "choose another --out")
+            raise BadInput(
+                f"{out} was made with other settings",
+                "steps would not fit together",
+                "delete it and what follows, or choose another --out",
+            )
         found: dict[str, Any] = said["figures"]
         tell(f"{name}: done before; {_line(found)}")
         return found
@@ -245,18 +267,13 @@ def tuned(base: Path, run: Path) -> Any:
 
     if (run / "model").is_dir():
         return AutoModelForCausalLM.from_pretrained(run / "model", dtype=torch.float32).eval()
-    said = json.loads((run / run_files.RUN).read_text(encoding="utf-8"))["base"] | _settings(run)
-    if not said["four_bit"]:
+    said = json.loads((run / "adapter" / contract.FILE).read_text(encoding="utf-8"))
+    if not said["base"]["four_bit"]:
         model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     else:
         model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16, quantization_config=nf4_config())
         model = model.dequantize().float()
     return PeftModel.from_pretrained(model, run / "adapter").merge_and_unload().eval()
-
-
-def _settings(run: Path) -> dict[str, Any]:
-    said = json.loads((run / "adapter" / "contract.json").read_text(encoding="utf-8"))
-    return {"four_bit": bool(said["base"]["four_bit"])}
 
 
 def _some(found: Sequence[Row], most: int) -> list[Row]:
