@@ -19,8 +19,10 @@ from training.progress import Tell
 from training.rows import Row
 
 BATCH = 16  # answers written at once
+# A passage ends where the next begins, or what the request says after all of them.
 _PASSAGE = regex.compile(
-    r"^\[(\d+)\] (.*?)(?=\n\[\d+\] |\n\n(?:Known about|The photo|Earlier question|Question): ?|\Z)", regex.S | regex.M
+    r"^\[(\d+)\] (.*?)(?=\n\[\d+\] |\n\n(?:Known about the field|The photo looks like|Earlier question|Question)\b|\Z)",
+    regex.DOTALL | regex.MULTILINE,
 )
 _MARK = regex.compile(r"\[(\d{1,3})\]")
 SHARES = ("valid citation form", "sentences carried", "answerable refused", "unanswerable refused", "unclear asked back")

@@ -79,7 +79,8 @@ class KneserNey:
     def probabilities(self, before: Sequence[int]) -> Floats:
         """Return the probability of each token of the vocabulary after these; at the begin of a document after none."""
         asked = [[*before, token] for token in range(self.vocabulary)]
-        return np.exp(np.array([found[-1] for found in self.log_probabilities(asked)]))
+        found: Floats = np.exp(np.array([each[-1] for each in self.log_probabilities(asked)]))
+        return found
 
     def _stream(self, documents: Sequence[Sequence[int]]) -> Ints:
         """Return all documents in one row; marks before each keep it from seeing the one before."""
@@ -120,8 +121,8 @@ def _level(keys: Ints, counts: Floats, contexts: Ints, number: int) -> _Level:
     """Take discounts off the counts of n-grams of one length, and give what was taken to their contexts."""
     discounts = discounts_of(counts)
     taken = np.minimum(discounts[np.minimum(counts, 3).astype(np.int64)], counts)
-    total = np.bincount(contexts, weights=counts, minlength=number)
-    freed = np.bincount(contexts, weights=taken, minlength=number)
+    total: Floats = np.bincount(contexts, weights=counts, minlength=number).astype(np.float64)
+    freed: Floats = np.bincount(contexts, weights=taken, minlength=number).astype(np.float64)
     return _Level(keys=keys, kept=counts - taken, total=total, left=freed / np.where(total > 0, total, 1.0))
 
 
