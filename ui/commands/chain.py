@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ui.commands import quiet
 
 
 def chain(
@@ -19,7 +22,6 @@ def chain(
 ) -> None:
     """Make a small model from nothing and teach it to answer: tokenizer, decoder, tuning, and held-out figures of each."""
     from training import chain_config
-    from ui.commands import quiet
 
     chosen = chain_config.read(folder, out, tuple(texts or ()), data)
     _hush()
@@ -44,5 +46,7 @@ def _hush() -> None:
         ("HF_HUB_OFFLINE", "1"),
     ):  # fmt: skip
         os.environ.setdefault(name, value)
+    for name in quiet.NOISY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
