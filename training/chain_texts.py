@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agri_llm.errors import BadInput, DocumentUnreadable
 from knowledge_base import shipped
@@ -25,8 +25,12 @@ from training.data_config import DataConfig, Source
 from training.progress import Tell
 from training.rows import Row, answers_of, file_hash, identity, question_of
 
+if TYPE_CHECKING:
+    from training.text_quality import QualityFilter
+
 AGAIN = "-again"  # ends the id of a text that says its pieces twice
 PIECE = 700  # characters of a piece said twice, so that both fit into a context
+JUDGED = 1500  # characters judged together: the filter learned from passages, and from stretches of them
 TAUGHT = 4  # every fourth passage of the sheets teaches the quality filter, as for data sets
 NO_LIMIT = 1e9
 
@@ -123,9 +127,34 @@ def _cleaned(chain: Chain, found: Iterable[Row], counts: Counter[str]) -> Iterab
         return next(source.sort for source in sources if source.name == name)
 
     judge = cleaning.judged_by(lambda: [passage.text for passage in shipped.sheets()[::TAUGHT]], config.seed)
-    for step in (cleaning.cleaned(config, sort_of), cleaning.sound(config, judge, sort_of), cleaning.unrepeated(config)):
-        found = step(found, counts)
-    return found
+    found = cleaning.cleaned(config, sort_of)(found, counts)
+    return cleaning.unrepeated(config)(_sound(found, chain.config.quality, judge, counts), counts)
+
+
+def _sound(found: Iterable[Row], least: float, judge: Callable[[], QualityFilter], counts: Counter[str]) -> Iterator[Row]:
+    """Take damaged pieces out of texts of others; whole books say things again and again, and would be taken for damage."""
+    quality: QualityFilter | None = None
+    for row in found:
+        if row.source != "texts":
+            yield row
+            continue
+        quality = quality or judge()
+        pieces = _pieces(row.text, JUDGED)
+        kept = [piece for piece, sound in zip(pieces, quality.soundness(pieces), strict=True) if sound >= least]
+        counts["damaged pieces"] += len(pieces) - len(kept)
+        if kept:
+            yield replace(row, text="\n".join(kept))
+
+
+def _pieces(text: str, length: int) -> list[str]:
+    """Return a text in pieces of whole lines, none but those of a single line longer than so many characters."""
+    pieces, piece = [], ""
+    for line in text.split("\n"):
+        if piece and len(piece) + len(line) > length:
+            pieces.append(piece)
+            piece = ""
+        piece = f"{piece}\n{line}" if piece else line
+    return [each for each in [*pieces, piece] if each.strip()]
 
 
 def _untested(found: Iterable[Row], data: Path, counts: Counter[str]) -> Iterator[Row]:
@@ -153,11 +182,5 @@ def _untested(found: Iterable[Row], data: Path, counts: Counter[str]) -> Iterato
 
 def _twice(row: Row) -> Row:
     """Return a text of whose pieces each is said twice in a row."""
-    pieces, piece = [], ""
-    for paragraph in row.text.split("\n"):
-        if piece and len(piece) + len(paragraph) > PIECE:
-            pieces.append(piece)
-            piece = ""
-        piece = f"{piece}\n{paragraph}".strip("\n")[:PIECE]
-    text = "\n\n".join(f"{each}\n{each}" for each in [*pieces, piece] if each.strip())
+    text = "\n\n".join(f"{piece[:PIECE]}\n{piece[:PIECE]}" for piece in _pieces(row.text, PIECE))
     return replace(row, id=row.id + AGAIN, text=text)

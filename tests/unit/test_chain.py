@@ -175,6 +175,23 @@ def test_pieces_said_twice_are_the_same_text() -> None:
     assert twice.id.endswith(chain_texts.AGAIN)
 
 
+def test_damaged_pieces_are_taken_out_of_a_long_text_and_the_rest_stays() -> None:
+    class Filter:
+        def soundness(self, texts: list[str]) -> list[float]:
+            return [0.0 if "#~|" in text else 1.0 for text in texts]
+
+    sound = [f"Line {number}: rust of wheat spreads when leaves stay wet for six hours." * 3 for number in range(40)]
+    text = "\n".join([*sound[:20], *["#~| ru5t 0f wh#at |~ " * 20] * 6, *sound[20:]])
+    counts: chain_texts.Counter[str] = chain_texts.Counter()
+    rows_ = [row("pretraining", text=text, source="texts"), row("pretraining", text="#~|", source="sheets")]
+    found = list(chain_texts._sound(rows_, 0.1, Filter, counts))  # type: ignore[arg-type]
+    assert "#~|" not in found[0].text
+    assert found[0].text.startswith(sound[0])
+    assert found[0].text.endswith(sound[-1])
+    assert counts["damaged pieces"] > 0
+    assert found[1].text == "#~|"  # our own sheets were checked when they were written
+
+
 def data_set(folder: Path) -> Path:
     """Save a data set of a few texts and rows."""
     folder.mkdir()
