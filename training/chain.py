@@ -16,11 +16,10 @@ import torch
 from transformers.utils.logging import disable_progress_bar
 
 from agri_llm.errors import BadInput
-from training import run_files
 from training.chain_config import Chain
 from training.chain_steps import STEP, Steps
 from training.progress import Tell, clock
-from training.rows import identity
+from training.rows import identity, write_whole
 
 FIGURES = "figures.json"
 
@@ -35,7 +34,7 @@ def run(chain: Chain, tell: Tell) -> dict[str, Any]:
     for name, work in steps.all():
         maker = identity(maker, *steps.depends_on(name))
         done = _step(name, work, chain.out / name, maker, tell)
-    rows.write_whole(chain.out / FIGURES, json.dumps(done, ensure_ascii=False, indent=1) + "\n")
+    write_whole(chain.out / FIGURES, json.dumps(done, ensure_ascii=False, indent=1) + "\n")
     return done
 
 
@@ -57,7 +56,7 @@ def _step(name: str, work: Callable[[Path], dict[str, Any]], out: Path, maker: s
     begun = time.monotonic()
     found = work(out)
     seconds = time.monotonic() - begun
-    rows.write_whole(mark, json.dumps({"made_by": maker, "seconds": round(seconds, 1), "figures": found}, indent=1) + "\n")
+    write_whole(mark, json.dumps({"made_by": maker, "seconds": round(seconds, 1), "figures": found}, indent=1) + "\n")
     tell(f"{name}: {clock(seconds)}; {_line(found)}")
     return found
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from agri_llm.errors import BadInput
-from agri_llm.language import chat_template, contract
+from agri_llm.language import chat_template
 from training import (
     adapt,
     chain_answers,
@@ -22,9 +22,11 @@ from training import (
     chats,
     configuration,
     dataset,
+    finished,
     from_scratch,
     rows,
     run_files,
+    tokens,
 )
 from training.chain_config import DATA, PRETRAIN, Chain
 from training.configuration import Kind, Training
@@ -111,12 +113,12 @@ class Steps:
         """The decoder and a 5-gram model on the same tokens of the same held-out text."""
         tokenizer = self._tokenizer()
         learned = [
-            _ids(tokenizer, row.text)
+            tokens.document(tokenizer, row.text)
             for row in rows.read(self.out / "2-texts" / "train.jsonl")
             if not row.id.endswith(chain_texts.AGAIN)  # twice the same would only spoil its counts
         ]
         texts = _texts(self.out / "2-texts" / "validation.jsonl")
-        held_out = [_ids(tokenizer, text) for text in texts]
+        held_out = [tokens.document(tokenizer, text) for text in texts]
         size = sum(len(tokenizer.decode(ids[1:-1]).encode()) for ids in held_out)  # what is predicted, without the end mark
         self.tell(f"5-ngrams: counting {sum(map(len, learned)):,} tokens")
         grams = KneserNey(learned, len(tokenizer), ORDER)
@@ -178,8 +180,9 @@ class Steps:
     def _models(self) -> Iterator[tuple[str, Any]]:
         """Yield the untuned decoder as "base", then each tuned one as it was trained: on the base of four bits, if it was."""
         yield "base", self._base()
+        base = self.out / "4-decoder" / "run" / "model"
         for path in self.chain.tunings:
-            yield path.stem, tuned(self.out / "4-decoder" / "run" / "model", self.out / self._name(path) / "run")
+            yield path.stem, finished.merged(finished.read(self.out / self._name(path) / "run", str(base)))
 
     def _base(self) -> Any:
         from transformers import AutoModelForCausalLM
@@ -212,27 +215,6 @@ class Steps:
         return found
 
 
-def tuned(base: Path, run: Path) -> Any:
-    """Return a tuned model as it was trained, in plain numbers: the adapter merged into the dequantised base, or the model.
-
-    Merged into the base of single precision it would answer a little differently (training on NF4 makes up for its errors).
-    """
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    from agri_llm.language.local import nf4_config
-
-    if (run / "model").is_dir():
-        return AutoModelForCausalLM.from_pretrained(run / "model", dtype=torch.float32).eval()
-    said = json.loads((run / "adapter" / contract.FILE).read_text(encoding="utf-8"))
-    if not said["base"]["four_bit"]:
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    else:
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16, quantization_config=nf4_config())
-        model = model.dequantize().float()
-    return PeftModel.from_pretrained(model, run / "adapter").merge_and_unload().eval()
-
-
 def _some(found: Sequence[Row], most: int) -> list[Row]:
     """Return rows of every kind, of each at most so many, chosen by the hash of their ids."""
     kept: list[Row] = []
@@ -244,8 +226,3 @@ def _some(found: Sequence[Row], most: int) -> list[Row]:
 
 def _texts(path: Path) -> list[str]:
     return [row.text for row in rows.read(path)]
-
-
-def _ids(tokenizer: Any, text: str) -> list[int]:
-    """Return the tokens of a document as the trainer reads them, its end marked."""
-    return [*tokenizer(text, split_special_tokens=True)["input_ids"], tokenizer.eos_token_id]

@@ -23,7 +23,7 @@ from training.chain_config import Chain
 from training.contamination import Contamination
 from training.data_config import DataConfig, Source
 from training.progress import Tell
-from training.rows import Row, answers_of, file_hash, identity, question_of
+from training.rows import MANIFEST, Row, answers_of, file_hash, identity, question_of, write_whole
 
 if TYPE_CHECKING:
     from training.text_quality import QualityFilter
@@ -63,12 +63,12 @@ def write(chain: Chain, data: Path, out: Path, tell: Tell) -> dict[str, Any]:
 def write_manifest(folder: Path, names: Iterable[str]) -> None:
     """Say what the files are and that they were compared with what is asked at the end."""
     said = {
-        "files": {name: {"sha256": file_hash(folder / name)} for name in names},
+        "files": {name: file_hash(folder / name) for name in names},
         "contamination_checked": True,
         "contamination": {"compared_with": "the evaluation files of the project and the held-out rows of the data set"},
         "steps": [],
     }
-    (folder / "manifest.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    write_whole(folder / MANIFEST, json.dumps(said, indent=1) + "\n")
 
 
 def _sheets(data: Path) -> Iterator[Row]:

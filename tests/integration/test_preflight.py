@@ -359,17 +359,19 @@ def test_flags_go_over_the_file_and_both_are_named_with_the_settings(tmp_path: P
 
 
 def trainings() -> list[Path]:
-    return [path for path in sorted(CONFIGS.glob("*.yaml")) if "method" in yaml.safe_load(path.read_text(encoding="utf-8"))]
+    found = sorted({*CONFIGS.glob("*.yaml"), *CONFIGS.glob("tiny/*.yaml"), *CONFIGS.glob("smoke-chain/*.yaml")})
+    return [path for path in found if "method" in yaml.safe_load(path.read_text(encoding="utf-8"))]
 
 
 def test_every_file_of_settings_is_loaded_by_a_test() -> None:
-    """Those of language models and of many GPUs below, of data in test_data_build.py, of photos in test_photo_training.py."""
-    known = {*trainings(), *CONFIGS.glob("data*.yaml"), *CONFIGS.glob("photos*.yaml")}
+    """Those of trainings and many GPUs below; others in test_data_build, test_photo_training, test_distil, unit/test_chain."""
+    known = {*trainings(), *CONFIGS.glob("data*.yaml"), *CONFIGS.glob("photos*.yaml"), CONFIGS / "distil.yaml"}
+    known |= {CONFIGS / folder / f"{name}.yaml" for folder in ("tiny", "smoke-chain") for name in ("chain", "data")}
     known |= {CONFIGS / "accelerate" / f"{name}.yaml" for name in MANY}
     assert known == set(CONFIGS.rglob("*.yaml"))
 
 
-@pytest.mark.parametrize("path", trainings(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", trainings(), ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_every_configuration_loads(path: Path) -> None:
     kind: configuration.Kind = "pretrain" if "pretrain" in path.name else "sft"
     found = configuration.read(path, kind, ["--model", "m", "--data", "d", "--out", "o"])

@@ -13,7 +13,7 @@ import yaml
 
 from agri_llm.errors import BadInput
 from agri_llm.prompts import REFUSAL_MARK
-from training import chain, chain_answers, chain_config, chain_figures, chain_texts, from_scratch, rows
+from training import chain, chain_answers, chain_config, chain_figures, chain_texts, data_config, from_scratch, rows
 from training.chain_config import ChainConfig
 from training.rows import Row
 
@@ -35,6 +35,7 @@ def test_every_chain_that_ships_can_be_read(folder: str) -> None:
     found = chain_config.read(CONFIGS / folder)
     assert next(path.name for path in found.tunings) == "sft.yaml"
     assert "vocabulary=" in chain_config.described(found)
+    assert [source.sort for source in data_config.read(CONFIGS / folder / "data.yaml").sources] == ["sheets"]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def test_texts_are_split_cleaned_and_free_of_what_is_asked_later(tmp_path: Path)
     assert len(train) == 2 * len(once)
     assert not {each.id for each in once} & {each.id for each in held_out}
     manifest = json.loads((out / "manifest.json").read_text())
-    assert manifest["files"]["train.jsonl"]["sha256"] == rows.file_hash(out / "train.jsonl")
+    assert manifest["files"]["train.jsonl"] == rows.file_hash(out / "train.jsonl")
 
 
 def test_of_a_large_file_some_documents_are_taken(tmp_path: Path) -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
-import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ui.commands import quiet
+from ui.commands import adapting, quiet
 
 
 def chain(
@@ -21,32 +17,14 @@ def chain(
     data: Annotated[Path | None, typer.Option(help="A data set that is there; else one is built.")] = None,
 ) -> None:
     """Make a small model from nothing and teach it to answer: tokenizer, decoder, tuning, and held-out figures of each."""
+    quiet.hush_libraries({"HF_HUB_OFFLINE": "1"})  # nothing has to be fetched
+    adapting.prepare()
     from training import chain_config
 
     chosen = chain_config.read(folder, out, tuple(texts or ()), data)
-    _hush()
-    tell(f"Settings: {chain_config.described(chosen)}")
+    adapting.tell_of_one(f"Settings: {chain_config.described(chosen)}")
     with quiet.results() as results:
         from training import chain as steps
         from training import chain_figures
 
-        results.write(chain_figures.table(steps.run(chosen, tell)) + "\n")
-
-
-def tell(line: str) -> None:
-    """Say on standard error what is going on."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
-
-
-def _hush() -> None:
-    """Keep libraries from drawing bars between our lines."""
-    for name, value in (
-        ("TOKENIZERS_PARALLELISM", "false"), ("TRANSFORMERS_VERBOSITY", "error"), ("HF_DATASETS_DISABLE_PROGRESS_BARS", "1"),
-        ("HF_HUB_OFFLINE", "1"),
-    ):  # fmt: skip
-        os.environ.setdefault(name, value)
-    for name in quiet.NOISY_LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
+        results.write(chain_figures.table(steps.run(chosen, adapting.tell_of_one)) + "\n")
