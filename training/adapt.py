@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -30,8 +29,6 @@ from training.methods import METHODS
 from training.progress import Progress, Stopper, Tell
 from training.rows import MANIFEST, file_hash
 from training.tokens import Tokens
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def train(training: Training, tell: Tell) -> Path:
@@ -120,7 +117,7 @@ def build(training: Training, found: Tokens, tokenizer: Any, tell: Tell) -> SFTT
             callbacks=callbacks,
         )
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in run_files.FULL:
             raise
         raise ModelMissing(f"the model {ours.model!r} cannot be loaded", reason(error), "check `model`") from error
     except (ValueError, ImportError, KeyError, SafetensorError) as error:
@@ -268,7 +265,7 @@ def sentences(training: Training) -> Iterator[None]:
             raise TrainingStopped(
                 "memory ran out", reason(error), "lower per_device_train_batch_size or max_length; checkpoints are kept"
             ) from error
-        if getattr(error, "errno", None) in FULL or "o space left" in str(error) or _full(training):
+        if getattr(error, "errno", None) in run_files.FULL or "o space left" in str(error) or _full(training):
             raise TrainingStopped(
                 f"the disk of {training.out} is full",
                 "what is learned could not be written",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import shutil
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 
 from agri_llm.errors import AgriError, BadInput, TrainingStopped
-from training import export_card, finished, formats, held_out, pruning
+from training import export_card, finished, formats, held_out, pruning, rehearsal, run_files
 from training.export_card import Card
 from training.finished import Finished
 from training.held_out import Loss, Rows
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 MOST_WORSE = 0.05
 """Nats of held-out loss that an export may cost: 5 % of perplexity, what Q4_K_M cost Llama-3-70B (llama.cpp, PR #6745)."""
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,17 +134,13 @@ def _on_plain_base(run: Finished, adapter: Path, rows: Rows) -> Loss:
 def _check_disk(wanted: Wanted, run: Finished) -> None:
     """Raise BadInput where the export would not fit; it is known before anything is loaded."""
     needed = formats.bytes_needed(wanted.kind, run)
-    free = shutil.disk_usage(_existing(wanted.out)).free
+    free = shutil.disk_usage(rehearsal.existing(wanted.out.absolute())).free
     if needed > free:
         raise BadInput(
             f"the export takes about {export_card.size(needed)}, and {export_card.size(free)} are free at {wanted.out}",
             "it would end in the middle",
             "free space, or choose another --out",
         )
-
-
-def _existing(path: Path) -> Path:
-    return path if path.exists() else _existing(path.absolute().parent)
 
 
 @contextmanager
@@ -160,7 +154,7 @@ def _whole(out: Path, building: Path) -> Iterator[None]:
     except AgriError:
         raise
     except (OSError, SafetensorError, RuntimeError) as error:
-        if getattr(error, "errno", None) in FULL or "o space left" in str(error):
+        if getattr(error, "errno", None) in run_files.FULL or "o space left" in str(error):
             raise TrainingStopped(
                 f"the disk of {out} is full", "the export could not be written", "free space, or choose another --out"
             ) from error

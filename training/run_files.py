@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import platform
 import shutil
@@ -20,6 +21,7 @@ RUN, CONFIG, LOSSES, STEPS = "run.json", "config.yaml", "losses.jsonl", "steps"
 # Of a checkpoint trainer_state.json is written last (transformers, Trainer._save_checkpoint); each of the others goes on.
 NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
 FREE_TO_CHANGE = ("report_to", "dataloader_num_workers", "save_total_limit", "out", "output_dir")
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what writing says where no space is left
 PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "datasets", "tokenizers")
 
 

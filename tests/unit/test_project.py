@@ -175,16 +175,15 @@ def test_every_command_has_help_and_stands_in_the_readme() -> None:
 
 def test_every_command_stands_in_the_changelog_and_every_module_of_training_in_the_architecture() -> None:
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    for command in ("data build", "data check", "data card", "train sft", "train pretrain", "train plan", "evaluate"):
+    language = ("sft", "pretrain", "distil", "chain", "plan")
+    for command in ("data build", "data check", "data card", *(f"train {name}" for name in language), "export", "evaluate"):
         assert changes.count(f"`agri {command}") == 1, command
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     table = page[page.index("**Modules of `training/`.**") : page.index("**Store.**")]
     modules = {path.name for path in (ROOT / "training").glob("*.py")} - {"__init__.py"}
-    assert (
-        set(re.findall(r"`([a-z_]+\.py)`", table)) - {"data.py", "train.py", "adapting.py", "planning.py", "evaluating.py"}
-        == modules
-    )
-    assert all(table.count(f"`{name}`") <= 2 for name in modules)  # photos.py is a module of commands too
+    commands = {"data.py", "train.py", "adapting.py", "planning.py", "exporting.py", "evaluating.py"}
+    assert set(re.findall(r"`([a-z_]+\.py)`", table)) - commands == modules
+    assert all(table.count(f"`{name}`") <= 2 for name in modules)  # chain.py and photos.py are modules of commands too
 
 
 def test_every_benchmark_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
