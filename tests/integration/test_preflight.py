@@ -364,7 +364,7 @@ def trainings() -> list[Path]:
 
 
 def test_every_file_of_settings_is_loaded_by_a_test() -> None:
-    """Of trainings and many GPUs below; others in test_data_build, test_photo_training, test_distil, test_chain_parts."""
+    """Of trainings and many GPUs below; others in test_data_build, test_photo_training, test_distil, test_chain."""
     known = {*trainings(), *CONFIGS.glob("data*.yaml"), *CONFIGS.glob("photos*.yaml"), CONFIGS / "distil.yaml"}
     known |= {CONFIGS / folder / f"{name}.yaml" for folder in ("tiny", "smoke-chain") for name in ("chain", "data")}
     known |= {CONFIGS / "accelerate" / f"{name}.yaml" for name in MANY}
