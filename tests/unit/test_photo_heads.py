@@ -22,7 +22,7 @@ def drawn(count: int, labels: int, wide: int, seed: int) -> tuple[Seen, np.ndarr
 
 
 @pytest.mark.parametrize("labels", [2, 3])
-def test_a_discriminant_that_tells_apart_more_is_mixed_into_the_trained_layer(labels: int) -> None:
+def test_a_layer_that_tells_apart_more_takes_the_place_of_the_trained_one(labels: int) -> None:
     model = build("resnet", LABELS[:labels])
     layer = vision.last_layer(model)
     taught, targets = drawn(90, labels, layer.in_features, 1)
@@ -33,7 +33,7 @@ def test_a_discriminant_that_tells_apart_more_is_mixed_into_the_trained_layer(la
     assert np.abs(logits).max() < 100
 
 
-def test_a_discriminant_that_is_no_better_stays_out() -> None:
+def test_a_layer_that_is_no_better_stays_out() -> None:
     model = build("resnet", LABELS[:3])
     layer = vision.last_layer(model)
     taught, targets = drawn(90, 3, layer.in_features, 1)
