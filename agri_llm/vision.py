@@ -41,7 +41,7 @@ ABOUT = "photo.json"  # beside a model of ours: how its figures are read
 CROPS = {"common_bean": "bean", "bell_pepper": "chilli", "rice_pest": "rice"}
 ALTERNATIVES = 3
 HALF = 0.5  # a photo that rather shows another crop than the one named makes nothing certain, and everything less likely
-TOGETHER = 16  # photos that go through the network at once; more are slower on a processor
+TOGETHER = 4  # photos (and mirror images) that go through the network at once; more are slower on a processor
 
 
 @dataclass(frozen=True, kw_only=True)

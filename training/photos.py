@@ -2,8 +2,7 @@
 
 The probe (logistic regression on the features of the pretrained network) is the baseline, and where the last layer starts;
 fine-tuning then moves the network. It ends with epochs at a constant rate whose weights are averaged, and with a last layer by
-linear discriminant analysis where that one is better. All randomness comes from one seed; a run that was stopped goes on at its
-last epoch.
+linear discriminant analysis where that one is better. All randomness comes from one seed; a stopped run goes on where it was.
 """
 
 from __future__ import annotations
