@@ -21,10 +21,13 @@ _DOSE = regex.compile(
     regex.IGNORECASE,
 )
 # The same in other languages: units, tanks, doses, and words for pesticides; without accents.
+_ROMANCE_DOSE = (
+    r"\b(?:dosis|dosific\w+|dosage|dosagem|mililitros?|millilitres?|gramos?|grammes?|gramas?|litros?|litres?|dilu\w+"
+    r"|concentra\w+)\b"
+)
 _DOSE_ELSEWHERE = regex.compile(
     folded(
-        r"\b(?:dosis|dosific\w+|dosage|dosagem|mililitros?|millilitres?|gramos?|grammes?|gramas?|litros?|litres?|dilu\w+"
-        r"|concentra\w+)\b"
+        rf"{_ROMANCE_DOSE}"
         r"|\b(?:bomba|mochila|bidon|tanque|tambor|aspersora|pulverizador\w*|pulverisateur|cuve|cuchara\w*|tapas?"
         r"|bouchons?|colher\w*)\b"
         r"|\b(?:plaguicidas?|pesticidas?|insecticid\w+|inseticidas?|fungicidas?|fongicides?|herbicid\w+|venenos?"
@@ -109,8 +112,8 @@ def asks_for_dose(question: Understood) -> bool:
     text, plain = question.text, folded(question.text)
     said = f"{text} {question.english}"  # what the glossary knows of other languages is English
     named = _products(question)
-    wanted = question.intent == "amount" or bool(named and question.intent == "explain")  # "the grams of metalaxyl, please"
-    if not wanted or _COST.search(plain):
+    told = bool(named and question.intent == "explain" and regex.search(_ROMANCE_DOSE, plain))  # "dame los gramos de metalaxil"
+    if not (told or question.intent == "amount") or _COST.search(plain):
         return False
     if not (named or _DOSE.search(said) or _DOSE_ELSEWHERE.search(plain)):
         return False

@@ -21,7 +21,7 @@ _DOING = r"(?:use|spray|apply|plant|sow|grow|mix|put|add|harvest|treat|remove|cu
 _ENGLISH: dict[Intent, tuple[str, ...]] = {
     "amount": (
         r"\bhow (?:much|many)\b",
-        r"\b(?:dose|dosage|quantity|concentration|dilut\w+|spacing|ml)\b|\b(?:kg|kilos?|grams?|lit(?:re|er)s?) (?:per|of)\b",
+        r"\b(?:dose|dosage|quantity|concentration|dilut\w+|spacing|ml)\b|\b(?:kg|kilos?|grams?) (?:per|of)\b",
         r"\brates? (?:of|for|per|to)\b|\b(?:what|which|recommended|right|correct|spray|seed|seeding) (?:\w+ )?rates?\b",
         r"\bhow (?:deep|far|wide|close)\b",
     ),

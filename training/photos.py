@@ -19,8 +19,6 @@ import transformers
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from scipy.special import softmax
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from torch import Tensor
 from torch.nn import functional
@@ -29,7 +27,7 @@ from torch.optim.swa_utils import update_bn
 from agri_llm import vision
 from agri_llm.errors import BadInput
 from agri_llm.vision import Seen
-from training import calibration, corrections, grounds, outsiders, photo_data, run_files
+from training import calibration, corrections, grounds, outsiders, photo_data, photo_heads, run_files
 from training.photo_config import PhotoConfig
 from training.photo_data import LabelledPhoto
 
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Values = NDArray[np.float32]
-SHRINKAGE = 0.1  # of the spread of features; from .05 to .5 validation changed by less than a point
 TOGETHER = 16  # photos looked at at once where nothing is learned; more are slower on a processor
 
 
@@ -171,43 +168,6 @@ class Eyes:
 def has_bf16() -> bool:
     """Whether this machine multiplies bfloat16 numbers faster than longer ones."""
     return torch.cuda.is_available() or bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def probe(model: PreTrainedModel, seen: Seen, targets: NDArray[np.int64], seed: int) -> None:
-    """Fit the last layer to frozen features by logistic regression (balanced), as the baseline and as a start."""
-    layer = vision.last_layer(model)
-    mean, spread = seen.features.mean(axis=0), seen.features.std(axis=0) + 1e-3
-    scaled = (seen.features - mean) / spread
-    fitted = LogisticRegression(C=0.01, max_iter=100, class_weight="balanced", random_state=seed).fit(scaled, targets)
-    weights = fitted.coef_ / spread
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(weights))
-        layer.bias.copy_(torch.from_numpy(fitted.intercept_ - weights @ mean))
-
-
-def discriminate(
-    model: PreTrainedModel, taught: Seen, targets: NDArray[np.int64], held: Seen, truth: NDArray[np.int64]
-) -> bool:
-    """Fit the last layer anew by linear discriminant analysis on what was `taught`; says whether it did.
-
-    It does where that gets more of the `held` photos right: the middles of labels mind a few wrongly named photos less than a
-    layer that learned every one of them.
-    """
-    labels = np.unique(targets)
-    equal = np.full(len(labels), 1 / len(labels))
-    fitted = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE, priors=equal).fit(taught.features, targets)
-    weights, bias = fitted.coef_, fitted.intercept_
-    if len(weights) == 1:  # of two labels it keeps the difference
-        weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
-    logits = held.features @ weights.T + bias
-    if (logits.argmax(axis=1) == truth).sum() <= (held.logits.argmax(axis=1) == truth).sum():
-        return False
-    weights, bias = (each / logits.std() for each in (weights - weights.mean(axis=0), bias - bias.mean()))  # for half precision
-    layer = vision.last_layer(model)
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(weights))
-        layer.bias.copy_(torch.from_numpy(bias))
-    return True
 
 
 class _Rows(torch.utils.data.Dataset[dict[str, int]]):
@@ -370,7 +330,7 @@ def train(config: PhotoConfig) -> Path:
     rows, targets = photos.rows("train"), photos.targets
     some = np.random.default_rng(config.seed).permutation(rows)[: 20 * TOGETHER]
     restore_statistics(model, (eyes.prepared(photos.pixels[part]) for part in np.array_split(some, 20)))
-    probe(model, eyes.look(photos.pixels[rows], exactly=False), targets[rows], config.seed)
+    photo_heads.probe(model, eyes.look(photos.pixels[rows], exactly=False), targets[rows], config.seed)
     fine_tune(model, photos, eyes, config)
     if config.average_epochs:
         average(model, photos, eyes, config)
@@ -381,7 +341,7 @@ def finish(model: PreTrainedModel, photos: Photos, eyes: Eyes, config: PhotoConf
     """Calibrate a trained network on the validation photos and write everything that using it needs."""
     rows, targets = photos.rows("validation"), photos.targets
     taught, held = (eyes.look(photos.pixels[each], exactly=False) for each in (photos.rows("train"), rows))
-    discriminate(model, taught, targets[photos.rows("train")], held, targets[rows])
+    photo_heads.discriminate(model, taught, targets[photos.rows("train")], held, targets[rows])
     model.half().float()  # the figures are those of the weights as they are written
     held = eyes.look(photos.pixels[rows])
     warmth = calibration.temperature(held.logits, targets[rows])

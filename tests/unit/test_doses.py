@@ -156,6 +156,20 @@ def test_a_chinese_label_answers_for_its_own_product_and_crop_alone(text: str, g
     assert dose_without_label(ask(text), [label]) is not given
 
 
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("tell me about mancozeb", "en"),
+        ("neem for aphids", "en"),
+        ("my tank holds 200 litres of water", "en"),
+        ("háblame del mancozeb", "es"),
+        ("parle-moi du mancozèbe", "fr"),
+    ],
+)
+def test_a_product_without_an_amount_is_no_dose(text: str, language: str) -> None:
+    assert not asks_for_dose(ask(text, language))
+
+
 def test_rice_is_not_water() -> None:
     assert asks_for_dose(ask("水稻打药一桶几毫升"))
     assert not asks_for_dose(ask("水稻一天要多少水"))

@@ -9,7 +9,7 @@ from drawn_leaves import LABELS, build
 
 from agri_llm import vision
 from agri_llm.vision import Seen
-from training import photos
+from training import photo_heads
 
 
 def drawn(count: int, labels: int, wide: int, seed: int) -> tuple[Seen, np.ndarray]:
@@ -27,7 +27,7 @@ def test_a_layer_that_tells_apart_more_takes_the_place_of_the_trained_one(labels
     layer = vision.last_layer(model)
     taught, targets = drawn(90, labels, layer.in_features, 1)
     held, truth = drawn(30, labels, layer.in_features, 2)
-    assert photos.discriminate(model, taught, targets, held, truth)
+    assert photo_heads.discriminate(model, taught, targets, held, truth)
     logits = layer.half().float()(torch.from_numpy(held.features)).detach().numpy()
     assert (logits.argmax(axis=1) == truth).all()
     assert np.abs(logits).max() < 100
@@ -40,5 +40,5 @@ def test_a_layer_that_is_no_better_stays_out() -> None:
     held, truth = drawn(30, 3, layer.in_features, 2)
     right = Seen(views=held.views, logits=np.eye(3, dtype=np.float32)[truth])
     before = layer.weight.detach().clone()
-    assert not photos.discriminate(model, taught, targets, right, truth)
+    assert not photo_heads.discriminate(model, taught, targets, right, truth)
     assert torch.equal(layer.weight, before)

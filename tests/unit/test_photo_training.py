@@ -18,7 +18,7 @@ from transformers import MobileNetV2ForImageClassification, PreTrainedModel
 from agri_llm.errors import BadInput, ModelMissing
 from agri_llm.photos.quality import quality
 from agri_llm.vision import Seen
-from training import calibration, outsiders, photo_config, photo_data, photos
+from training import calibration, outsiders, photo_config, photo_data, photo_heads, photos
 from training.photo_config import PhotoConfig
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "training/configs").glob("photos*.yaml"))
@@ -260,7 +260,7 @@ def test_the_probe_tells_apart_what_lies_apart() -> None:
     model, random = build("vit"), np.random.default_rng(7)
     targets = np.arange(60) % 3
     features = np.eye(32)[targets] * 3 + random.normal(0, 0.5, (60, 32))
-    photos.probe(model, Seen(views=(features.astype(np.float32),), logits=np.zeros((60, 3), np.float32)), targets, 0)
+    photo_heads.probe(model, Seen(views=(features.astype(np.float32),), logits=np.zeros((60, 3), np.float32)), targets, 0)
     with torch.no_grad():
         best = model.classifier(torch.from_numpy(features).float()).argmax(1).numpy()
     assert (best == targets).mean() == 1
