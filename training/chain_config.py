@@ -29,7 +29,7 @@ class ChainConfig:
     shortest_characters: int = 200
     most_characters: int = 1_500_000  # of one file
     said_again: float = 0.25
-    quality: float = 0.1
+    quality: float = 0.3
     half: bool = True  # compute in bfloat16
     kinds: tuple[str, ...] = ("grounded", "followup", "refusal", "clarification")
     most_rows: int = 0  # to learn from; 0 takes all that fit

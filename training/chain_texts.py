@@ -9,29 +9,28 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agri_llm.errors import BadInput, DocumentUnreadable
 from knowledge_base import shipped
 from knowledge_base.documents import read_all
 from training import cleaning, contamination, rows
 from training.chain_config import Chain
+from training.cleaning import Judge
 from training.contamination import Contamination
 from training.data_config import DataConfig, Source
 from training.progress import Tell
 from training.rows import MANIFEST, Row, answers_of, file_hash, identity, question_of, write_whole
 
-if TYPE_CHECKING:
-    from training.text_quality import QualityFilter
-
 AGAIN = "-again"  # ends the id of a text that says its pieces twice
 PIECE = 700  # characters of a piece said twice, so that both fit into a context
 JUDGED = 1500  # characters judged together: the filter learned from passages, and from stretches of them
-TAUGHT = 4  # every fourth passage of the sheets teaches the quality filter, as for data sets
+TAUGHT = 8  # every eighth passage of the sheets teaches the quality filter, as for data sets
 NO_LIMIT = 1e9
 
 
@@ -131,15 +130,19 @@ def _cleaned(chain: Chain, found: Iterable[Row], counts: Counter[str]) -> Iterab
     return cleaning.unrepeated(config)(_sound(found, chain.config.quality, judge, counts), counts)
 
 
-def _sound(found: Iterable[Row], least: float, judge: Callable[[], QualityFilter], counts: Counter[str]) -> Iterator[Row]:
+def _sound(found: Iterable[Row], least: float, judge: Judge, counts: Counter[str]) -> Iterator[Row]:
     """Take damaged pieces out of texts of others; whole books say things again and again, and would be taken for damage."""
-    quality: QualityFilter | None = None
+    others: list[tuple[Row, list[str]]] = []
     for row in found:
-        if row.source != "texts":
+        if row.source == "texts":
+            others.append((row, _pieces(row.text, JUDGED)))
+        else:
             yield row
-            continue
-        quality = quality or judge()
-        pieces = _pieces(row.text, JUDGED)
+    if not others:
+        return
+    every = [piece for _, pieces in others for piece in pieces]
+    quality = judge(Random(0).sample(every, min(cleaning.TOGETHER, len(every))))
+    for row, pieces in others:
         kept = [piece for piece, sound in zip(pieces, quality.soundness(pieces), strict=True) if sound >= least]
         counts["damaged pieces"] += len(pieces) - len(kept)
         if kept:

@@ -7,7 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Protocol
 
 import regex
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from training.text_quality import QualityFilter
 
 Step = Callable[[Iterable[Row], Counter[str]], Iterator[Row]]
+Judge = Callable[[Sequence[str]], "QualityFilter"]
 SHINGLE = 5  # words, or Chinese characters, that are compared together (Lee et al. 2022, arXiv 2107.06499)
 PERMUTATIONS = 128
 TELLING_CHARACTERS = 80  # shorter texts do not show their language well enough to drop a row for it
@@ -97,25 +98,24 @@ def problem(row: Row, config: DataConfig) -> str:
     return "" if found in _ALIKE.get(row.language, {row.language}) else f"stated {row.language}, written {found}"
 
 
-def sound(config: DataConfig, judge: Callable[[], QualityFilter], sort_of: Sorted) -> Step:
-    """Return the step that drops damaged texts; `judge` is taught when the first text of others comes."""
+def sound(config: DataConfig, judge: Judge, sort_of: Sorted) -> Step:
+    """Return the step that drops damaged texts; for each source of others `judge` is taught with the first that it gives."""
 
     def step(rows: Iterable[Row], counts: Counter[str]) -> Iterator[Row]:
-        filter_: QualityFilter | None = None
-        remaining = iter(rows)
-        while group := list(islice(remaining, TOGETHER)):
-            texts = [_MARKS.sub("", "\n".join(answers_of(row))) for row in group]
-            judged = [
-                at
-                for at, (row, text) in enumerate(zip(group, texts, strict=True))
-                if sort_of(row.source) not in OURS and len(text) >= FEWEST_CHARACTERS
-            ]
-            if judged and filter_ is None:
-                filter_ = judge()
-            scores = filter_.soundness([texts[at] for at in judged]) if filter_ and judged else ()
-            damaged = {at for at, score in zip(judged, scores, strict=True) if score < config.quality}
-            counts["damaged"] += len(damaged)
-            yield from (row for at, row in enumerate(group) if at not in damaged)
+        filters: dict[str, QualityFilter] = {}
+        for source, of_source in groupby(rows, lambda row: row.source):
+            if sort_of(source) in OURS:
+                yield from of_source
+                continue
+            while group := list(islice(of_source, TOGETHER)):
+                texts = [_MARKS.sub("", "\n".join(answers_of(row))) for row in group]
+                judged = [at for at, text in enumerate(texts) if len(text) >= FEWEST_CHARACTERS]
+                if judged and source not in filters:
+                    filters[source] = judge([texts[at] for at in judged])
+                scores = filters[source].soundness([texts[at] for at in judged]) if judged else ()
+                damaged = {at for at, score in zip(judged, scores, strict=True) if score < config.quality}
+                counts["damaged"] += len(damaged)
+                yield from (row for at, row in enumerate(group) if at not in damaged)
 
     return step
 
@@ -179,12 +179,12 @@ class NearDuplicates:
         return False
 
 
-def judged_by(texts: Callable[[], Sequence[str]], seed: int) -> Callable[[], QualityFilter]:
-    """Return a function that teaches the filter with these texts when it is first needed."""
+def judged_by(texts: Callable[[], Sequence[str]], seed: int) -> Judge:
+    """Return a function that teaches a filter with these texts and some of those it is to judge."""
 
-    def judge() -> QualityFilter:
+    def judge(judged: Sequence[str]) -> QualityFilter:
         from training.text_quality import QualityFilter
 
-        return QualityFilter(texts(), seed)
+        return QualityFilter(texts(), seed, judged)
 
     return judge

@@ -47,7 +47,7 @@ class DataConfig:
     fewest_words: float = 1.0
     longest_words: float = 1600.0
     near_duplicate: float = 0.85
-    quality: float = 0.1
+    quality: float = 0.3
     evaluation: tuple[str, ...] = ("shipped",)
     leave_out_overlaps: bool = False
     most_of_a_kind: Mapping[str, int] = field(default_factory=dict)

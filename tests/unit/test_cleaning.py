@@ -123,8 +123,41 @@ def test_damaged_text_is_told_from_sound_text_of_other_sheets(sheets: list[str])
     judge, random = QualityFilter(taught), Random(1)
     sound = judge.soundness(unseen)
     broken = judge.soundness([damage(text, random) for text in unseen for damage in text_quality.DAMAGES])
-    assert (sound > 0.5).mean() > 0.9
-    assert (broken < 0.5).mean() > 0.85
+    assert (sound > DataConfig.quality).mean() > 0.95
+    assert (broken < DataConfig.quality).mean() > 0.85
+
+
+MANUAL = (
+    "Seedlings of calliandra are raised in a nursery bed near the stream and carried to the terraces when the rains begin.",
+    "The group leader of each village keeps a list of members who have received planting material from the project.",
+    "Most households in the banana belt own between one and three goats, which are tethered along the road during the day.",
+    "A trench of this kind slows the water that runs down the slope and lets it soak into the ground above the plot.",
+    "Extension staff visit the site twice a month and discuss with the owners what has been done since the last visit.",
+    "Poles for building are cut after six years, while firewood can be taken from the same trees from the second year.",
+    "The market for fruit is far away, so that most of the mangoes are eaten at home or given to the neighbours.",
+    "Where the stand has become too dense, every second tree is removed and its branches are spread over the soil.",
+)
+
+
+def pages(seed: int, number: int) -> list[str]:
+    """Pages of a manual on other things than our sheets, with the line ends of a printed page."""
+    random = Random(seed)
+    made = [" ".join(random.sample(MANUAL, 5)) for _ in range(number)]
+    return [text_quality._wrapped(text, random) for text in made]
+
+
+def test_a_manual_on_other_things_is_not_taken_for_damage_and_damage_to_it_is_found(sheets: list[str]) -> None:
+    judge, random, unseen = QualityFilter(sheets, 0, pages(1, 40)), Random(3), pages(2, 20)
+    assert (judge.soundness(unseen) > DataConfig.quality).mean() > 0.9
+    for damage in text_quality.DAMAGES:
+        assert (judge.soundness([damage(page, random) for page in unseen]) < DataConfig.quality).mean() > 0.8, damage.__name__
+
+
+def test_a_source_that_is_wholly_damaged_does_not_teach_that_damage_is_sound(sheets: list[str]) -> None:
+    random = Random(4)
+    for damage in (text_quality.misread, text_quality.boilerplate, text_quality.truncated):
+        broken = [damage(page, random) for page in pages(5, 60)]
+        assert (QualityFilter(sheets, 0, broken).soundness(broken) < DataConfig.quality).mean() > 0.9, damage.__name__
 
 
 def test_the_filter_judges_alike_every_time(sheets: list[str]) -> None:
@@ -138,7 +171,7 @@ def test_damaged_rows_of_others_are_dropped_and_short_ones_are_not_judged(sheets
     found = [row("a", f"{LONG}[3]"), row("b", noise), row("c", "It rains.")]
     counts: Counter[str] = Counter()
     config = DataConfig(sources=CONFIG.sources, quality=0.5)
-    kept = list(cleaning.sound(config, lambda: QualityFilter(sheets), lambda _: "chat")(found, counts))
+    kept = list(cleaning.sound(config, lambda judged: QualityFilter(sheets, 0, judged), lambda _: "chat")(found, counts))
     assert [one.messages[0]["content"] for one in kept] == ["a", "c"]
     assert counts["damaged"] == 1
 
