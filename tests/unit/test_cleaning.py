@@ -12,7 +12,8 @@ from some_sheets import copied, passages
 
 from agri_llm.errors import BadInput
 from agri_llm.prompts import REFUSAL_MARK
-from training import cleaning, contamination, mixing, text_quality
+from knowledge_base import shipped
+from training import cleaning, contamination, dataset, mixing, text_quality
 from training.contamination import Contamination
 from training.data_config import DataConfig, Source
 from training.personal import scrubbed
@@ -118,8 +119,9 @@ def sheets(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [passage.text for passage in passages(copied(tmp_path_factory.mktemp("sheets")))]
 
 
-def test_damaged_text_is_told_from_sound_text_of_other_sheets(sheets: list[str]) -> None:
-    taught, unseen = sheets[::2], sheets[1::2]
+def test_damaged_text_is_told_from_sound_text_of_other_sheets() -> None:
+    every = [passage.text for passage in shipped.sheets()]
+    taught, unseen = every[:: dataset.TAUGHT], every[4 :: 4 * dataset.TAUGHT]
     judge, random = QualityFilter(taught), Random(1)
     sound = judge.soundness(unseen)
     broken = judge.soundness([damage(text, random) for text in unseen for damage in text_quality.DAMAGES])
