@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,12 +41,32 @@ Build(config=data_config.read(Path(sys.argv[2])), out=Path(sys.argv[3]), tell=la
 """
 
 
+@pytest.fixture(scope="module")
+def sheets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copied(tmp_path_factory.mktemp("sheets") / "corpus")
+
+
 @pytest.fixture
-def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = copied(tmp_path / "corpus")
-    monkeypatch.setattr(shipped, "CORPUS", folder)
+def corpus(sheets: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(shipped, "CORPUS", sheets)
     monkeypatch.setattr(dataset, "PART", 4)
-    return folder
+    return sheets
+
+
+@pytest.fixture(scope="module")
+def first(sheets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished data set; tests that change it take a copy."""
+    folder = tmp_path_factory.mktemp("first")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shipped, "CORPUS", sheets)
+        patch.setattr(dataset, "PART", 4)
+        built(configured(folder / "config.yaml"), folder / "out")
+    return folder / "out"
+
+
+@pytest.fixture
+def finished(first: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(first, tmp_path / "out"))
 
 
 def configured(path: Path, **more: Any) -> Path:
@@ -120,9 +141,8 @@ def test_a_data_set_is_built_checked_and_described(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("corpus")
-def test_a_changed_row_or_an_unfinished_folder_is_found_by_the_check(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    built(configured(tmp_path / "config.yaml"), out)
+def test_a_changed_row_or_an_unfinished_folder_is_found_by_the_check(finished: Path) -> None:
+    out = finished
     file = out / "test.jsonl"
     file.write_text(file.read_text(encoding="utf-8").replace("[1]", "[9]", 1), encoding="utf-8")
     with pytest.raises(BadInput, match=r"test\.jsonl is not what the build wrote"):
@@ -132,10 +152,9 @@ def test_a_changed_row_or_an_unfinished_folder_is_found_by_the_check(tmp_path: P
         data_check.check(out)
 
 
-def test_a_killed_build_goes_on_and_gives_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
+def test_a_killed_build_goes_on_and_gives_the_same_bytes(corpus: Path, first: Path, tmp_path: Path) -> None:
     config = configured(tmp_path / "config.yaml")
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    built(config, whole)
+    whole, killed = first, tmp_path / "killed"
     command = [sys.executable, "-c", CHILD, str(corpus), str(config), str(killed)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONHASHSEED": "7"})
     assert child.stdout
@@ -159,9 +178,9 @@ def test_a_killed_build_goes_on_and_gives_the_same_bytes(corpus: Path, tmp_path:
 
 
 @pytest.mark.usefixtures("corpus")
-def test_a_second_build_does_nothing_again_and_a_changed_setting_does(tmp_path: Path) -> None:
-    out, said = tmp_path / "out", list[str]()
-    first = built(configured(tmp_path / "config.yaml"), out)
+def test_a_second_build_does_nothing_again_and_a_changed_setting_does(finished: Path, tmp_path: Path) -> None:
+    out, said = finished, list[str]()
+    first = dataset.manifest_of(out)
     before = hashes(out)
     built(configured(tmp_path / "config.yaml"), out, tell=said.append)
     assert not [text for text in said if text.endswith("working")]
@@ -171,9 +190,8 @@ def test_a_second_build_does_nothing_again_and_a_changed_setting_does(tmp_path: 
 
 
 @pytest.mark.usefixtures("corpus")
-def test_a_planted_evaluation_case_stops_the_build_and_names_the_row(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    built(configured(tmp_path / "config.yaml"), out)
+def test_a_planted_evaluation_case_stops_the_build_and_names_the_row(finished: Path, tmp_path: Path) -> None:
+    out = finished
     taught = next(row for row in rows.read(out / "train.jsonl") if row.kind == "grounded")
     case = tmp_path / "case.jsonl"
     case.write_text(json.dumps({"id": "planted", "question": question_of(taught)}) + "\n", encoding="utf-8")
@@ -186,11 +204,13 @@ def test_a_planted_evaluation_case_stops_the_build_and_names_the_row(tmp_path: P
 
 
 @pytest.mark.usefixtures("corpus")
-def test_files_of_others_come_beside_the_sheets_and_a_broken_one_stops_with_one_sentence(tmp_path: Path) -> None:
+def test_files_of_others_come_beside_the_sheets_and_a_broken_one_stops_with_one_sentence(
+    finished: Path, tmp_path: Path
+) -> None:
     pairs = tmp_path / "pairs.csv"
     lines = [f"How many bees live in hive {n}?,About {n} thousand bees live in it in summer." for n in range(40)]
     pairs.write_text("question,answer\n" + "\n".join(lines) + "\n", encoding="utf-8")
-    config, out = configured(tmp_path / "config.yaml"), tmp_path / "out"
+    config, out = configured(tmp_path / "config.yaml"), finished
     run = CliRunner().invoke(data_commands.app, ["build", str(config), "--out", str(out), "--add", f"csv={pairs}"])
     assert run.exit_code == 0, run.output
     assert sum(row.source == "pairs" for split in SPLITS for row in rows.read(out / f"{split}.jsonl")) > 30
@@ -269,11 +289,11 @@ def test_what_a_model_writes_is_learned_only_where_the_passage_carries_it(tmp_pa
 
 
 def test_the_shipped_sheets_give_five_thousand_rows_without_a_model() -> None:
-    """A twelfth of the sheets, with every form, gives more than a twelfth of 5,000; the whole takes a minute."""
+    """A twentieth of the sheets, with every form, gives more than a twentieth of 5,000; the whole takes a minute."""
     from training import instruction, unanswerable
     from training.library import Library
 
     library = Library.of(shipped.sheets(), ("en", "zh"))
-    some = list(library.documents)[::12]
+    some = list(library.documents)[::20]
     made = [*instruction.rows(library, "sheets", some), *unanswerable.refusals(library, "sheets", some)]
     assert len(made) * len(library.documents) / len(some) > 5000
