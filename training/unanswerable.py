@@ -16,8 +16,9 @@ from agri_llm.prompts import REFUSAL_MARK
 from agri_llm.records import Passage, Question
 from agri_llm.sentences import split
 from training import question_forms
-from training.instruction import Asked, ask, crop_of, part_name, row_of, signs_in, words_of
+from training.document_questions import Asked, ask, crop_of, part_name, signs_in, words_of
 from training.instruction import grounded as grounded_row
+from training.instruction import row_of
 from training.library import Library
 from training.question_forms import chosen, filled, role_of
 from training.rows import Kind, Row, identity
@@ -45,10 +46,11 @@ def clarifications(library: Library, source: str) -> Iterator[Row]:
     """Yield questions that leave out what the advice depends on, with the question back, and what comes of the reply."""
     for language in question_forms.LANGUAGES:
         sheets = [
-            passages
+            library.unexamined(passages)
             for passages in library.documents.values()
             if passages[0].language == language and question_forms.sort_of(passages) == "problem"
         ]
+        sheets = [passages for passages in sheets if passages]
         if sheets:
             yield from _unclear_signs(library, sheets, source)
             yield from _unclear_crops(library, sheets, source)
@@ -97,8 +99,8 @@ def _of_other_sheets(library: Library, document: str, source: str) -> Iterator[R
             yield _refusal(library, asked, shown, source, random)
 
 
-def _asked(document: str, family: str, text: str, kind: Kind = "refusal") -> Asked:
-    return Asked(question=Question(text=text), document=document, family=family, gold=(), first=frozenset(), kind=kind)
+def _asked(document: str, family: str, text: str, kind: Kind = "refusal", about: tuple[Passage, ...] = ()) -> Asked:
+    return Asked(question=Question(text=text), document=document, family=family, gold=about, first=frozenset(), kind=kind)
 
 
 def _not_said(library: Library, document: str, source: str) -> Iterator[Row]:
@@ -106,7 +108,8 @@ def _not_said(library: Library, document: str, source: str) -> Iterator[Row]:
     passages, words = library.documents[document], words_of(library, document)
     random = Random(f"{source}/{document}/not said")
     said = random.choice(question_forms.forms()["absent"])
-    silent = [one for one in passages if not regex.search(said["unless"], f"{one.title} {one.text}", regex.IGNORECASE)]
+    read = library.unexamined(passages)
+    silent = [one for one in read if not regex.search(said["unless"], f"{one.title} {one.text}", regex.IGNORECASE)]
     others = library.distractors(
         document, 1, random, lambda one: bool(regex.search(said["unless"], one.text, regex.IGNORECASE))
     )
@@ -128,7 +131,7 @@ def _doses(library: Library, document: str, source: str) -> Iterator[Row]:
         text = filled(form, product=random.choice(products), **words)
         beside = library.distractors(document, random.randint(1, 3), random, lambda one: has_rate(one.text))
         if library.answer(Question(text=text), [passage], beside).kind == "refusal":
-            yield _refusal(library, _asked(document, "dose", text), [passage, *beside], source, random)
+            yield _refusal(library, _asked(document, "dose", text, about=(passage,)), [passage, *beside], source, random)
         return
 
 
