@@ -72,8 +72,11 @@ class Build:
 
     @cached_property
     def tests(self) -> dict[str, Path]:
-        """The evaluation files, by the names that notes call them."""
-        return {f"evaluation {path.name}": path for path in contamination.files_of(self.config.evaluation)}
+        """The evaluation files by what notes call them; a number tells those of one name apart."""
+        files = contamination.files_of(self.config.evaluation)
+        names = [path.name for path in files]
+        places = [f" ({at})" if name in names[:at] else "" for at, name in enumerate(names)]
+        return {f"evaluation {name}{place}": file for name, place, file in zip(names, places, files, strict=True)}
 
     @cached_property
     def sheets(self) -> list[Passage]:
@@ -150,7 +153,7 @@ class Build:
             "rows": counts,
             "files": {name: file_hash(self.out / name) for name in (*(f"{split}.jsonl" for split in SPLITS), CARD)},
             "prompt_hash": PROMPT_HASH,
-            "evaluation": {path.name: file_hash(path) for path in self.tests.values()},
+            "evaluation": {name.removeprefix("evaluation "): file_hash(path) for name, path in self.tests.items()},
             "contamination_checked": bool(self.tests),
             "config": asdict(self.config),
             "steps": [asdict(note) for note in self.steps.notes],

@@ -1,4 +1,4 @@
-"""What is asked of a document, by its sections, signs and reasons, and the passages that answer; from forms, without a model."""
+"""What is asked of a document, by section, sign and reason, and the passages that answer; from forms, without a model."""
 
 from __future__ import annotations
 

@@ -267,7 +267,7 @@ def test_a_step_that_is_done_is_not_done_again(tmp_path: Path) -> None:
         return {"figure": 1}
 
     for _ in range(2):
-        assert chain._step("1-x", work, tmp_path / "1-x", "maker", lambda _: None) == {"figure": 1}
+        assert chain._step("1-x", work, tmp_path / "1-x", "maker", lambda _: None)[0] == {"figure": 1}
     assert done == ["1-x"]
     with pytest.raises(BadInput, match="made with other settings"):
         chain._step("1-x", work, tmp_path / "1-x", "another", lambda _: None)
@@ -281,7 +281,7 @@ def test_a_step_without_its_mark_is_taken_up_again(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         chain._step("1-x", stopped, tmp_path / "1-x", "maker", lambda _: None)
     assert not (tmp_path / "1-x" / chain.STEP).exists()
-    found = chain._step("1-x", lambda out: {"half": (out / "half").read_text()}, tmp_path / "1-x", "maker", lambda _: None)
+    found, _ = chain._step("1-x", lambda out: {"half": (out / "half").read_text()}, tmp_path / "1-x", "maker", lambda _: None)
     assert found == {"half": "written"}
 
 
