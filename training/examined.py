@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agri_llm.errors import BadInput
 from agri_llm.records import Passage
 from training import rows
 from training.contamination import tokens
@@ -29,30 +30,43 @@ def passages(files: Iterable[Path], documents: Iterable[Sequence[Passage]]) -> f
     for own in documents:
         sheets.setdefault(own[0].twin_of or own[0].document_id, []).extend(own)
     found: set[str] = set()
-    for case in _cases(files):
+    for where, case in _cases(files):
+        facts, right = _right(where, case)
         for sheet in case["sheets"]:
             own = sheets.get(sheet, [])
-            sections = _holding(own, case.get("facts")) or _holding(own, case.get("spans")) or _holding(own, _right(case))
+            sections = _holding(own, facts) or _holding(own, right)
             found |= {one.id for one in own if not sections or _section(one) in sections}
     return frozenset(found)
 
 
-def _holding(own: Sequence[Passage], said: Sequence[str] | None) -> set[str]:
+def _holding(own: Sequence[Passage], said: Sequence[str]) -> set[str]:
     """Return the sections that hold one of these texts."""
-    wanted = [_words(text) for text in said or ()]
+    wanted = [_words(text) for text in said]
     return {_section(one) for one in own if any(text in _words(one.text) for text in wanted)}
 
 
-def _cases(files: Iterable[Path]) -> Iterator[Mapping[str, Any]]:
+def _cases(files: Iterable[Path]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the cases whose answer stands in a sheet that they name; tables and files of other forms name none."""
     for file in files:
-        for _, case in rows.objects(file) if file.suffix != ".csv" else ():
+        for where, case in rows.objects(file) if file.suffix != ".csv" else ():
             if case.get("kind") in KINDS and isinstance(case.get("sheets"), list):
-                yield case
+                yield where, case
 
 
-def _right(case: Mapping[str, Any]) -> list[str]:
-    return [case["choices"][case["right"]]] if case["kind"] == "choice" else []
+def _right(where: str, case: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the facts of a case, and the shortest right answers or the right choice. Raises BadInput where they are none."""
+    facts, right = case.get("facts", []), case.get("spans", [])
+    if case["kind"] == "choice":
+        choices, place = case.get("choices"), case.get("right")
+        right = choices[place : place + 1] if isinstance(choices, list) and type(place) is int and place >= 0 else []
+        right = right or None
+    if not all(isinstance(said, list) and all(isinstance(text, str) for text in said) for said in (facts, right)):
+        raise BadInput(
+            f"{where} is no whole case of the kind {case['kind']}",
+            "nobody could tell which section it asks about",
+            "give facts as a list of texts, or choices and the place of the right one",
+        )
+    return facts, right
 
 
 def _section(passage: Passage) -> str:

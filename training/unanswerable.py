@@ -46,11 +46,10 @@ def clarifications(library: Library, source: str) -> Iterator[Row]:
     """Yield questions that leave out what the advice depends on, with the question back, and what comes of the reply."""
     for language in question_forms.LANGUAGES:
         sheets = [
-            library.unexamined(passages)
+            passages
             for passages in library.documents.values()
             if passages[0].language == language and question_forms.sort_of(passages) == "problem"
         ]
-        sheets = [passages for passages in sheets if passages]
         if sheets:
             yield from _unclear_signs(library, sheets, source)
             yield from _unclear_crops(library, sheets, source)
@@ -158,8 +157,7 @@ def _unclear_signs(library: Library, sheets: Sequence[Sequence[Passage]], source
         random = Random(f"{source}/{language}/{sign}/{part}")
         words = {"signs": library.glossary.name(sign, language), "part": part_name(part, language)}
         text = filled(random.choice(question_forms.forms()["unclear"]["sign"][language]), **words)
-        shown = random.sample(seen, min(len(seen), random.randint(*SHOWN)))
-        row = _question_back(library, text, shown, source)
+        row = _question_back(library, text, _some(library, seen, random), source)
         if row is not None:
             yield replace(row, group=f"sign-{sign}-{part}", crop="any")
             yield from _replies(library, text, part, seen, source)
@@ -221,14 +219,20 @@ def _unclear_crops(library: Library, sheets: Sequence[Sequence[Passage]], source
     asked += [("any", form, every) for form in forms["nothing"][language]]
     for crop, text, seen in asked:
         random = Random(f"{source}/{text}")
-        shown = random.sample(seen, min(len(seen), random.randint(*SHOWN)))
-        row = _question_back(library, text, shown, source)
+        row = _question_back(library, text, _some(library, seen, random), source)
         if row is not None:
             yield replace(row, group=f"sick-{crop}", crop=crop)
 
 
+def _some(library: Library, seen: Sequence[Passage], random: Random) -> list[Passage]:
+    read = library.unexamined(seen)
+    return random.sample(read, min(len(read), random.randint(*SHOWN)))
+
+
 def _question_back(library: Library, text: str, shown: Sequence[Passage], source: str) -> Row | None:
-    """Return a question with what the assistant asks back; None where it would answer or refuse."""
+    """Return a question with what the assistant asks back; None where it would answer or refuse, or nothing can be shown."""
+    if not shown:
+        return None
     answer = library.answer(Question(text=text), shown, ())
     if answer.kind != "clarification":
         return None
