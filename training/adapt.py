@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -19,15 +18,14 @@ from transformers.integrations import TensorBoardCallback
 from trl import SFTTrainer
 
 from agri_llm.errors import AgriError, BadInput, ModelMissing, TrainingStopped
-from agri_llm.language import chat_template, contract
+from agri_llm.language import chat_template
 from agri_llm.language.local import nf4_config
-from agri_llm.prompts import PROMPT_HASH
-from training import configuration, preflight, rehearsal, run_files, tokens
+from training import configuration, preflight, rehearsal, run_files, run_record, token_count, tokens
 from training import contract as contracts
 from training.configuration import Training, reason
 from training.methods import METHODS
 from training.progress import Progress, Stopper, Tell
-from training.rows import MANIFEST, file_hash
+from training.token_count import CountingTrainer, TokenCount
 from training.tokens import Tokens
 
 
@@ -102,11 +100,11 @@ def _tokens(training: Training, tokenizer: Any, stops: list[int]) -> Tokens:
 def build(training: Training, found: Tokens, tokenizer: Any, tell: Tell) -> SFTTrainer:
     """Return TRL's trainer with the base loaded, the adapter on top, and what learns in single precision."""
     ours, args = training.ours, training.args
-    callbacks: list[Any] = [Progress(tell, training.out / run_files.LOSSES), Stopper(), tensorboard(training)]
+    callbacks: list[Any] = [Progress(tell, training.out / run_files.LOSSES), Stopper(), TokenCount(), tensorboard(training)]
     if ours.patience:
         callbacks.append(EarlyStoppingCallback(ours.patience))
     try:
-        trainer = SFTTrainer(
+        trainer = CountingTrainer(
             model=ours.model,
             args=args,
             train_dataset=found.rows["train"],
@@ -169,7 +167,7 @@ def run(training: Training, trainer: SFTTrainer, tell: Tell) -> float:
         last = run_files.last_step(training.out, tidy=PartialState().is_main_process)
     if last is not None:
         tell(f"going on from {last.name}")
-        _restore_count(trainer, last)
+        token_count.restore(trainer, last)
     stopper = next(each for each in trainer.callback_handler.callbacks if isinstance(each, Stopper))
     begun = time.monotonic()
     try:
@@ -181,12 +179,6 @@ def run(training: Training, trainer: SFTTrainer, tell: Tell) -> float:
     if stopper.asked:
         raise _stopped(training, trainer.state.global_step)
     return time.monotonic() - begun
-
-
-def _restore_count(trainer: SFTTrainer, checkpoint: Path) -> None:
-    """Let the count of tokens go on too; the library begins it anew."""
-    history = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
-    trainer._total_train_tokens = next((each["num_tokens"] for each in reversed(history) if "num_tokens" in each), 0)
 
 
 def _stopped(training: Training, step: int) -> TrainingStopped:
@@ -209,48 +201,10 @@ def _finish(training: Training, trainer: SFTTrainer, found: Tokens, stops: list[
         for place in (folder, training.out):
             contracts.write(place, said)
         (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle; config.yaml says the same
-        run_files.finish(training.out, _about(training, trainer, found, seconds))
+        run_files.finish(training.out, run_record.of(training, trainer, found, seconds))
     PartialState().wait_for_everyone()
     shutil.rmtree(training.out / "tokens", ignore_errors=True)
     return folder
-
-
-def _about(training: Training, trainer: SFTTrainer, found: Tokens, seconds: float) -> dict[str, Any]:
-    """Return what run.json says."""
-    history = trainer.state.log_history
-    losses = [each["loss"] for each in history if "loss" in each]
-    held_out = [each["eval_loss"] for each in history if "eval_loss" in each]
-    data = Path(training.ours.data)
-    files = [*(f"{split}.jsonl" for split in tokens.SPLITS), MANIFEST]
-    return {
-        "kind": training.kind,
-        "base": {"name": Path(training.ours.model).name, "weights": contract.weights_hash(training.ours.model)},
-        "revision": getattr(trainer.model.config, "_commit_hash", None),
-        "parent_adapter": None,
-        "settings": configuration.everything(training),
-        "data": {name: file_hash(data / name) for name in files if (data / name).is_file()},
-        "feedback_ids": [],
-        "seed": training.args.seed,
-        **run_files.provenance(),
-        "prompt_hash": PROMPT_HASH,
-        "processes": PartialState().num_processes,
-        "steps": trainer.state.global_step,
-        "tokens_per_second": _speed(trainer),
-        "tokens_seen": history[-1].get("num_tokens") if history else None,
-        "seconds_of_last_session": round(seconds, 1),
-        "first_loss": losses[0] if losses else None,
-        "last_loss": losses[-1] if losses else None,
-        "held_out_losses": held_out,
-        "best_step": trainer.state.best_global_step,
-        "rows": {split: len(rows) for split, rows in found.rows.items()},
-        "rejected": found.rejected,
-    }
-
-
-def _speed(trainer: SFTTrainer) -> float | None:
-    """Return the tokens a second of this session without its first step, which loads and warms up; None after one step."""
-    speed = next(each for each in trainer.callback_handler.callbacks if isinstance(each, Progress)).tokens_per_second
-    return round(speed, 1) if speed else None
 
 
 @contextmanager

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training import rows
+from training import examined, rows
 from training.data_config import DataConfig
 from training.rows import SPLITS
 
 if TYPE_CHECKING:
-    from training.dataset import Note
+    from training.build_steps import Note
 
 MOST_CROPS = 60  # lines of the table of crops
 
@@ -22,16 +22,20 @@ def text(folder: Path, config: DataConfig, notes: Sequence[Note]) -> str:
     counts: dict[str, Counter[tuple[str, str]]] = {
         name: Counter() for name in ("kind", "language", "crop", "source", "licence")
     }
+    held = 0
     for split in SPLITS:
         for row in rows.read(folder / f"{split}.jsonl") if (folder / f"{split}.jsonl").stat().st_size else ():
+            held += row.group.endswith(examined.MARK)
             for name, counter in counts.items():
                 counter[(getattr(row, name) or "not stated", split)] += 1
     total = {split: sum(number for (_, side), number in counts["kind"].items() if side == split) for split in SPLITS}
     parts = [
         "# Data card",
         f"{sum(total.values())} rows: {', '.join(f'{number} {split}' for split, number in total.items())}. Split by the group"
-        " of a row, which is the document that it is about, so that nothing that is asked of a document stands on two sides;"
-        " passages of any document may stand beside a question as distractors.",
+        " of a row, which is the document that it is about; passages of any document may stand beside a question as"
+        " distractors.",
+        f"Sections of a document that evaluation asks about are a group of their own, which ends in{examined.MARK}: all {held}"
+        " rows about them stand in test, and no row for training shows them.",
         "Rows of kind grounded and followup quote passages and cite them; refusal: the passages shown do not answer;"
         " clarification: the question leaves out what the advice depends on; open: no passages; pretraining: plain text.",
     ]

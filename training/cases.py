@@ -109,11 +109,6 @@ def find(wanted: str) -> Suite:
     return outside_suites.read(path)
 
 
-def sheets_used() -> frozenset[str]:
-    """Return the ids of all sheets that cases of the shipped suites rest on: no training may use questions about these."""
-    return frozenset(sheet for name in shipped_names() for case in find(name).cases for sheet in case.sheets)
-
-
 def read(path: Path) -> Suite:
     """Read a suite strictly: a wrong or missing field, two kinds or a repeated id raise BadInput naming the line."""
     text = text_of(path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +30,27 @@ def run(chain: Chain, tell: Tell) -> dict[str, Any]:
         torch.set_num_threads(chain.config.threads)
     disable_progress_bar()  # ours are lines
     steps = Steps(chain, tell)
-    maker = ""
+    maker, took = "", dict[str, float]()
     for name, work in steps.all():
         maker = identity(maker, *steps.depends_on(name))
-        done = _step(name, work, chain.out / name, maker, tell)
+        done, took[name] = _step(name, work, chain.out / name, maker, tell)
+    tell(times(took))
     write_whole(chain.out / FIGURES, json.dumps(done, ensure_ascii=False, indent=1) + "\n")
     return done
 
 
-def _step(name: str, work: Callable[[Path], dict[str, Any]], out: Path, maker: str, tell: Tell) -> dict[str, Any]:
-    """Do one step, or read what it found; its mark is written last. Raises BadInput where other settings made it."""
+def times(took: Mapping[str, float]) -> str:
+    """Return how many seconds each step took, and all together; of a step that was stopped only its last session counts."""
+    steps = ", ".join(f"{name} {seconds:,.1f} s" for name, seconds in took.items())
+    total = sum(took.values())
+    return f"time: {steps}; all steps {total:,.1f} s ({clock(total)})"
+
+
+def _step(name: str, work: Callable[[Path], dict[str, Any]], out: Path, maker: str, tell: Tell) -> tuple[dict[str, Any], float]:
+    """Do one step, or read what it found, and in how many seconds; its mark is written last.
+
+    Raises BadInput where other settings made it.
+    """
     mark = out / STEP
     if mark.is_file():
         said = json.loads(mark.read_text(encoding="utf-8"))
@@ -50,15 +61,15 @@ def _step(name: str, work: Callable[[Path], dict[str, Any]], out: Path, maker: s
                 "delete it and what follows, or choose another --out",
             )
         found: dict[str, Any] = said["figures"]
-        tell(f"{name}: done before; {_line(found)}")
-        return found
+        tell(f"{name}: done before in {said['seconds']:,.1f} s; {_line(found)}")
+        return found, said["seconds"]
     out.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     found = work(out)
-    seconds = time.monotonic() - begun
-    write_whole(mark, json.dumps({"made_by": maker, "seconds": round(seconds, 1), "figures": found}, indent=1) + "\n")
-    tell(f"{name}: {clock(seconds)}; {_line(found)}")
-    return found
+    seconds = round(time.monotonic() - begun, 1)
+    write_whole(mark, json.dumps({"made_by": maker, "seconds": seconds, "figures": found}, indent=1) + "\n")
+    tell(f"{name}: {seconds:,.1f} s; {_line(found)}")
+    return found, seconds
 
 
 def _line(found: dict[str, Any]) -> str:

@@ -207,8 +207,8 @@ class Steps:
         if not (training.out / run_files.RUN).is_file():
             adapt.train(training, self.tell)
         said = json.loads((training.out / run_files.RUN).read_text(encoding="utf-8"))
-        names = ("first_loss", "last_loss", "held_out_losses", "steps", "tokens_seen", "seconds_of_last_session", "rows")
-        return {name: said.get(name) for name in names}
+        losses, counts = ("first_loss", "last_loss", "held_out_losses"), ("steps", "tokens_seen", "tokens_trained")
+        return {name: said.get(name) for name in (*losses, *counts, "seconds_of_last_session", "rows")}
 
     def _done(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.out / name / STEP).read_text(encoding="utf-8"))["figures"]

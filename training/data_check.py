@@ -9,7 +9,7 @@ import regex
 
 from agri_llm.errors import BadInput
 from agri_llm.prompts import PROMPT_HASH, REFUSAL_MARK
-from training import rows
+from training import examined, rows
 from training.dataset import manifest_of
 from training.rows import SPLITS, Row, file_hash
 
@@ -50,6 +50,8 @@ def _check_row(row: Row, split: str, sides: dict[str, str], ids: set[str]) -> No
     wrong = ""
     if row.split != split or sides.setdefault(row.group, split) != split:
         wrong = f"its group {row.group} stands on two sides"
+    elif row.group.endswith(examined.MARK) and split != "test":
+        wrong = "a model is examined on the section that it is about"
     elif row.id in ids:
         wrong = "its id stands there twice"
     elif row.kind in ("grounded", "followup"):

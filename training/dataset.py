@@ -1,8 +1,7 @@
-"""Builds a data set step by step: `agri data build CONFIG`. Each step writes a file and then a note of what it read and wrote.
+"""Builds a data set step by step (`build_steps.py`): `agri data build CONFIG`.
 
-A build that was stopped goes on at the step it was in: a step counts as done when its note names the very settings, code,
-inputs and output that are there. Nothing depends on the time, the machine or the order of a folder, so the same build gives
-the same bytes. A folder without manifest.json is unfinished.
+Nothing depends on the time, the machine or the order of a folder, so the same build gives the same bytes. A folder without
+manifest.json is unfinished.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from agri_llm.prompts import PROMPT_HASH
 from agri_llm.records import Passage
 from knowledge_base import shipped
 from training import card, cleaning, contamination, instruction, mixing, rows, sources, unanswerable
+from training.build_steps import Steps, Tell, Transform
 from training.contamination import Contamination
 from training.data_config import DataConfig, Source
 from training.library import Library
@@ -31,26 +31,12 @@ from training.written import Reply, Written, written
 CARD, STEPS = "card.md", "steps"
 # The modules of this package that decide what stands in a row; a change to any of them makes all rows anew.
 MAKERS = (
-    "card", "cleaning", "contamination", "data_config", "dataset", "instruction", "library", "mixing", "personal",
-    "question_forms", "rows", "sources", "text_quality", "unanswerable", "written",
+    "build_steps", "card", "cleaning", "contamination", "data_config", "dataset", "document_questions", "examined",
+    "instruction", "library", "mixing", "personal", "question_forms", "rows", "sources", "text_quality", "unanswerable",
+    "written",
 )  # fmt: skip
 TAUGHT = 8  # every eighth passage of the sheets teaches the quality filter: some five hundred, in seconds
 PART = 24  # documents whose rows are made in one step
-Tell = Callable[[str], object]
-Transform = Callable[[Iterable[Row], Counter[str]], Iterator[Row]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Note:
-    """What a step did: names and sha256 of what it read and wrote, how many rows came in and went out, what it counted."""
-
-    step: str
-    made_by: str
-    inputs: Mapping[str, str]
-    output: str
-    rows_in: int
-    rows_out: int
-    counts: Mapping[str, int]
 
 
 @dataclass(kw_only=True)
@@ -62,23 +48,35 @@ class Build:
     tell: Tell = lambda _: None
     reply: Reply | None = None
     approved: tuple[Mapping[str, Any], ...] = ()
-    notes: list[Note] = field(default_factory=list)
 
     def run(self) -> dict[str, Any]:
         """Build what is not there yet and return the manifest. Raises BadInput where a source or an overlap stops it."""
-        (self.out / STEPS).mkdir(parents=True, exist_ok=True)
+        self.steps.folder.mkdir(parents=True, exist_ok=True)
         (self.out / MANIFEST).unlink(missing_ok=True)  # until the end the folder is unfinished
+        through = self.steps.through
         made = {path.stem: path for source in self.config.sources for path in self._collect(source)}
-        found = self._step("2-clean", made, cleaning.cleaned(self.config, self._sort_of))
+        found = through("2-clean", made, cleaning.cleaned(self.config, self._sort_of))
         judge = cleaning.judged_by(lambda: [passage.text for passage in self.sheets[::TAUGHT]], self.config.seed)
-        found = self._step("3-sound", found, cleaning.sound(self.config, judge, self._sort_of))
-        found = self._step("4-unrepeated", found, cleaning.unrepeated(self.config))
+        found = through("3-sound", found, cleaning.sound(self.config, judge, self._sort_of))
+        found = through("4-unrepeated", found, cleaning.unrepeated(self.config))
+        found = through("5-untested", found, self._untested(), self.tests)
+        found = through("6-split", found, mixing.with_splits(self.config))
+        found = through("7-mixed", found, mixing.mixed(self.config))
+        return self._finish(found["7-mixed"])
+
+    @cached_property
+    def steps(self) -> Steps:
+        """What carries rows from file to file."""
+        maker = rows.identity(self.config.hash(), code_hash(), "asked a model" if self.reply else "")
+        return Steps(folder=self.out / STEPS, maker=maker, tell=self.tell)
+
+    @cached_property
+    def tests(self) -> dict[str, Path]:
+        """The evaluation files by what notes call them; a number tells those of one name apart."""
         files = contamination.files_of(self.config.evaluation)
-        tests = {f"evaluation {path.name}": path for path in files}
-        found = self._step("5-untested", found, self._untested(files), tests)
-        found = self._step("6-split", found, mixing.with_splits(self.config))
-        found = self._step("7-mixed", found, mixing.mixed(self.config))
-        return self._finish(found["7-mixed"], files)
+        names = [path.name for path in files]
+        places = [f" ({at})" if name in names[:at] else "" for at, name in enumerate(names)]
+        return {f"evaluation {name}{place}": file for name, place, file in zip(names, places, files, strict=True)}
 
     @cached_property
     def sheets(self) -> list[Passage]:
@@ -98,8 +96,8 @@ class Build:
         else:
             said = json.dumps(self.approved, sort_keys=True, ensure_ascii=False)
             inputs = {"corrections": hashlib.sha256(said.encode()).hexdigest()}
-        yield self._do(
-            self.out / STEPS / f"1-{source.name}.jsonl",
+        yield self.steps.do(
+            f"1-{source.name}",
             inputs,
             lambda _: sources.read(source) if source.path else sources.corrections(self.approved, source),
         )
@@ -110,30 +108,17 @@ class Build:
             inputs = {"shipped sheets": shipped.release()}
         else:
             inputs = {path.name: file_hash(path) for path in sources.files_of(source)}
-        name = self.out / STEPS / f"1-{source.name}"
-        plan, library = name.with_suffix(".plan"), _Late(lambda: self._library(source))
-        known = self._planned(plan, inputs)
-        if known is None:
-            known = list(library.made.documents)
-            write_whole(plan, json.dumps({"made_by": self._maker(), "inputs": inputs, "documents": known}) + "\n")
+        inputs |= {name: file_hash(path) for name, path in self.tests.items()}  # they decide which sections are examined
+        name, library = f"1-{source.name}", _Late(lambda: self._library(source))
+        known = self.steps.planned(name, inputs, lambda: list(library.made.documents))
         for number, start in enumerate(range(0, len(known), PART), start=1):
             part = known[start : start + PART]
-            yield self._do(
-                name.with_name(f"{name.name}-{number:03}.jsonl"), inputs, partial(self._rows_of_part, source, library, part)
-            )
-        yield self._do(name.with_name(f"{name.name}-unclear.jsonl"), inputs, lambda _: _of_all(library.made, source.name))
-
-    def _planned(self, plan: Path, inputs: Mapping[str, str]) -> list[str] | None:
-        """Return the ids of a source's documents as an earlier start found them, or None."""
-        try:
-            found = json.loads(plan.read_text(encoding="utf-8"))
-            return list(found["documents"]) if (found["made_by"], found["inputs"]) == (self._maker(), inputs) else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+            yield self.steps.do(f"{name}-{number:03}", inputs, partial(self._rows_of_part, source, library, part))
+        yield self.steps.do(f"{name}-unclear", inputs, lambda _: _of_all(library.made, source.name))
 
     def _library(self, source: Source) -> Library:
         passages = self.sheets if source.sort == "sheets" else sources.documents(source)
-        return Library.of(passages, self.config.languages)
+        return Library.of(passages, self.config.languages, self.tests.values())
 
     def _rows_of_part(self, source: Source, late: _Late, part: list[str], counts: Counter[str]) -> Iterator[Row]:
         library = late.made
@@ -142,12 +127,12 @@ class Build:
         if source.pretraining:
             yield from instruction.texts(library, source.name, part)
         if source.written and self.reply is not None:
-            kept = self.out / STEPS / f"1-{source.name}.written"
+            kept = self.steps.folder / f"1-{source.name}.written"
             yield from written(library, source.name, Written(kept, self.reply), source.written, part, counts)
 
-    def _untested(self, files: list[Path]) -> Transform:
+    def _untested(self) -> Transform:
         def step(found: Iterable[Row], counts: Counter[str]) -> Iterator[Row]:
-            tests = Contamination(files)
+            tests = Contamination(self.tests.values())
             for row in found:
                 overlap = tests.overlap(row)
                 if overlap is None:
@@ -159,72 +144,19 @@ class Build:
 
         return step
 
-    def _step(
-        self, name: str, before: Mapping[str, Path], change: Transform, more: Mapping[str, Path] | None = None
-    ) -> dict[str, Path]:
-        """Carry rows through one step; returns the file that it wrote under the name of the step."""
-        output = self.out / STEPS / f"{name}.jsonl"
-        inputs = {key: file_hash(path) for key, path in {**before, **(more or {})}.items()}
-
-        def found(counts: Counter[str]) -> Iterator[Row]:
-            for path in before.values():
-                with path.open("rb") as file:
-                    for number, line in enumerate(file, start=1):
-                        counts["in"] += 1
-                        yield rows.row_of(json.loads(line), f"{path}, line {number},")
-
-        return {name: self._do(output, inputs, lambda counts: change(found(counts), counts))}
-
-    def _do(self, output: Path, inputs: Mapping[str, str], made: Callable[[Counter[str]], Iterable[Row]]) -> Path:
-        """Make a step's file unless its note says that it is there; `made` yields its rows and counts what it leaves out."""
-        note = self._noted(output, inputs)
-        if note is None:
-            self.tell(f"{output.stem}: working")
-            counts: Counter[str] = Counter()
-            kept = rows.write(output, made(counts))
-            rows_in = counts.pop("in", kept)
-            note = Note(
-                step=output.stem,
-                made_by=self._maker(),
-                inputs=dict(inputs),
-                output=file_hash(output),
-                rows_in=rows_in,
-                rows_out=kept,
-                counts={name: counts[name] for name in sorted(counts) if counts[name]},
-            )
-            write_whole(output.with_suffix(".json"), json.dumps(asdict(note), ensure_ascii=False, indent=1) + "\n")
-        self.notes.append(note)
-        said = "".join(f", {name} {number}" for name, number in note.counts.items())
-        self.tell(f"{note.step}: {note.rows_in} rows in, {note.rows_out} out{said}")
-        return output
-
-    def _noted(self, output: Path, inputs: Mapping[str, str]) -> Note | None:
-        """Return the note of a step that need not be done again."""
-        try:
-            note = Note(**json.loads(output.with_suffix(".json").read_text(encoding="utf-8")))
-            if note.made_by == self._maker() and note.inputs == inputs and note.output == file_hash(output):
-                return note
-        except (OSError, ValueError, TypeError):
-            pass  # no note, or one that was cut off: the step is done again
-        return None
-
-    def _maker(self) -> str:
-        """Name everything but the inputs that decides what a step writes."""
-        return rows.identity(self.config.hash(), code_hash(), "asked a model" if self.reply else "")
-
-    def _finish(self, found: Path, tests: list[Path]) -> dict[str, Any]:
+    def _finish(self, found: Path) -> dict[str, Any]:
         counts = {
             split: rows.write(self.out / f"{split}.jsonl", mixing.in_order(found, self.config.seed, split)) for split in SPLITS
         }
-        write_whole(self.out / CARD, card.text(self.out, self.config, self.notes))
+        write_whole(self.out / CARD, card.text(self.out, self.config, self.steps.notes))
         manifest = {
             "rows": counts,
             "files": {name: file_hash(self.out / name) for name in (*(f"{split}.jsonl" for split in SPLITS), CARD)},
             "prompt_hash": PROMPT_HASH,
-            "evaluation": {path.name: file_hash(path) for path in tests},
-            "contamination_checked": bool(tests),
+            "evaluation": {name.removeprefix("evaluation "): file_hash(path) for name, path in self.tests.items()},
+            "contamination_checked": bool(self.tests),
             "config": asdict(self.config),
-            "steps": [asdict(note) for note in self.notes],
+            "steps": [asdict(note) for note in self.steps.notes],
         }
         write_whole(self.out / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=1) + "\n")
         self.tell(f"{sum(counts.values())} rows: {', '.join(f'{number} {split}' for split, number in counts.items())}")

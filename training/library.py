@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from random import Random
 
 import regex
@@ -15,6 +16,7 @@ from agri_llm.language.brief import Brief
 from agri_llm.language.composer import Composer
 from agri_llm.records import Answer, Hit, Message, Passage, Question
 from knowledge_base.terms import Found, Glossary
+from training import examined
 
 NEAR = 0.5  # share of the distractors that are about the same crop or the same kind of problem: these are hard to tell apart
 REMEMBERED = (
@@ -46,16 +48,17 @@ class Library:
     """Documents cut into passages, and the glossary; everything here is the same on every run."""
 
     documents: dict[str, list[Passage]]
+    examined: frozenset[str] = frozenset()  # ids of passages that a model is examined on
     glossary: Glossary = field(default_factory=lambda: RememberingGlossary(Glossary.load()))
 
     @classmethod
-    def of(cls, passages: Iterable[Passage], languages: Sequence[str]) -> Library:
-        """Sort passages by document; those in other languages are left out."""
+    def of(cls, passages: Iterable[Passage], languages: Sequence[str], tests: Iterable[Path] = ()) -> Library:
+        """Sort passages by document; those in other languages are left out. `tests` are files with evaluation cases."""
         documents: dict[str, list[Passage]] = {}
         for passage in passages:
             if passage.language in languages:
                 documents.setdefault(passage.document_id, []).append(passage)
-        return cls(documents=documents)
+        return cls(documents=documents, examined=examined.passages(tests, documents.values()))
 
     @cached_property
     def _languages(self) -> dict[str, list[str]]:
@@ -64,9 +67,17 @@ class Library:
             found.setdefault(passages[0].language, []).append(document)
         return found
 
-    def group(self, document: str) -> str:
-        """Return the document that this one says in another language, or itself: both stand on one side of the split."""
-        return self.documents[document][0].twin_of or document
+    def group(self, document: str, gold: Iterable[Passage] = ()) -> str:
+        """Return the document that this one says in another language, or itself: both stand on one side of the split.
+
+        What is asked of passages that a model is examined on is a group of its own.
+        """
+        sheet = self.documents[document][0].twin_of or document
+        return sheet + examined.MARK if any(passage.id in self.examined for passage in gold) else sheet
+
+    def unexamined(self, passages: Iterable[Passage]) -> list[Passage]:
+        """Return the passages that may stand in a row of any side."""
+        return [passage for passage in passages if passage.id not in self.examined]
 
     def distractors(
         self,
@@ -78,7 +89,7 @@ class Library:
     ) -> list[Passage]:
         """Return passages of other documents in the same language, a share of them `near` in what they are about.
 
-        `unfit` names passages that may not be among them.
+        `unfit` names passages that may not be among them; those that a model is examined on never are.
         """
         own = self.documents[document][0]
         others = [one for one in self._languages[own.language] if self.group(one) != self.group(document)]
@@ -89,7 +100,7 @@ class Library:
                 break
             pool = alike if alike and len(found) < near * count and attempt < 10 * count else others
             passage = random.choice(self.documents[random.choice(pool)])
-            if not unfit(passage):
+            if passage.id not in self.examined and not unfit(passage):
                 found[passage.text] = passage
         return list(found.values())
 

@@ -16,8 +16,9 @@ from agri_llm.prompts import REFUSAL_MARK
 from agri_llm.records import Passage, Question
 from agri_llm.sentences import split
 from training import question_forms
-from training.instruction import Asked, ask, crop_of, part_name, row_of, signs_in, words_of
+from training.document_questions import Asked, ask, crop_of, part_name, signs_in, words_of
 from training.instruction import grounded as grounded_row
+from training.instruction import row_of
 from training.library import Library
 from training.question_forms import chosen, filled, role_of
 from training.rows import Kind, Row, identity
@@ -97,8 +98,8 @@ def _of_other_sheets(library: Library, document: str, source: str) -> Iterator[R
             yield _refusal(library, asked, shown, source, random)
 
 
-def _asked(document: str, family: str, text: str, kind: Kind = "refusal") -> Asked:
-    return Asked(question=Question(text=text), document=document, family=family, gold=(), first=frozenset(), kind=kind)
+def _asked(document: str, family: str, text: str, kind: Kind = "refusal", about: tuple[Passage, ...] = ()) -> Asked:
+    return Asked(question=Question(text=text), document=document, family=family, gold=about, first=frozenset(), kind=kind)
 
 
 def _not_said(library: Library, document: str, source: str) -> Iterator[Row]:
@@ -106,7 +107,8 @@ def _not_said(library: Library, document: str, source: str) -> Iterator[Row]:
     passages, words = library.documents[document], words_of(library, document)
     random = Random(f"{source}/{document}/not said")
     said = random.choice(question_forms.forms()["absent"])
-    silent = [one for one in passages if not regex.search(said["unless"], f"{one.title} {one.text}", regex.IGNORECASE)]
+    read = library.unexamined(passages)
+    silent = [one for one in read if not regex.search(said["unless"], f"{one.title} {one.text}", regex.IGNORECASE)]
     others = library.distractors(
         document, 1, random, lambda one: bool(regex.search(said["unless"], one.text, regex.IGNORECASE))
     )
@@ -128,7 +130,7 @@ def _doses(library: Library, document: str, source: str) -> Iterator[Row]:
         text = filled(form, product=random.choice(products), **words)
         beside = library.distractors(document, random.randint(1, 3), random, lambda one: has_rate(one.text))
         if library.answer(Question(text=text), [passage], beside).kind == "refusal":
-            yield _refusal(library, _asked(document, "dose", text), [passage, *beside], source, random)
+            yield _refusal(library, _asked(document, "dose", text, about=(passage,)), [passage, *beside], source, random)
         return
 
 
@@ -155,8 +157,7 @@ def _unclear_signs(library: Library, sheets: Sequence[Sequence[Passage]], source
         random = Random(f"{source}/{language}/{sign}/{part}")
         words = {"signs": library.glossary.name(sign, language), "part": part_name(part, language)}
         text = filled(random.choice(question_forms.forms()["unclear"]["sign"][language]), **words)
-        shown = random.sample(seen, min(len(seen), random.randint(*SHOWN)))
-        row = _question_back(library, text, shown, source)
+        row = _question_back(library, text, _some(library, seen, random), source)
         if row is not None:
             yield replace(row, group=f"sign-{sign}-{part}", crop="any")
             yield from _replies(library, text, part, seen, source)
@@ -218,14 +219,20 @@ def _unclear_crops(library: Library, sheets: Sequence[Sequence[Passage]], source
     asked += [("any", form, every) for form in forms["nothing"][language]]
     for crop, text, seen in asked:
         random = Random(f"{source}/{text}")
-        shown = random.sample(seen, min(len(seen), random.randint(*SHOWN)))
-        row = _question_back(library, text, shown, source)
+        row = _question_back(library, text, _some(library, seen, random), source)
         if row is not None:
             yield replace(row, group=f"sick-{crop}", crop=crop)
 
 
+def _some(library: Library, seen: Sequence[Passage], random: Random) -> list[Passage]:
+    read = library.unexamined(seen)
+    return random.sample(read, min(len(read), random.randint(*SHOWN)))
+
+
 def _question_back(library: Library, text: str, shown: Sequence[Passage], source: str) -> Row | None:
-    """Return a question with what the assistant asks back; None where it would answer or refuse."""
+    """Return a question with what the assistant asks back; None where it would answer or refuse, or nothing can be shown."""
+    if not shown:
+        return None
     answer = library.answer(Question(text=text), shown, ())
     if answer.kind != "clarification":
         return None

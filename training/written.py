@@ -103,7 +103,7 @@ def _checked(
     messages = (*library.request(Question(text=question), shown), {"role": "assistant", "content": text})
     return Row(
         id=identity(source, passage.id, "written", question),
-        group=library.group(document),
+        group=library.group(document, [passage]),
         kind="grounded",
         language=passage.language,
         source=source,

@@ -66,6 +66,11 @@ def curve(out: Path) -> list[list[float]]:
     return [[each["step"], each["loss"], each["grad_norm"]] for each in lines if "loss" in each]
 
 
+def token_counts(out: Path) -> list[int | None]:
+    said = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    return [said["tokens_seen"], said["tokens_trained"]]
+
+
 def digest(out: Path) -> str:
     import hashlib
 
@@ -89,7 +94,8 @@ class Trainings:
 
     def finished(self, name: str, **settings: Any) -> dict[str, Any]:
         status = ended(in_child(self.work(name, **settings)))
-        return {"status": status, "curve": curve(self.folder / name), "weights": digest(self.folder / name)}
+        out = self.folder / name
+        return {"status": status, "curve": curve(out), "weights": digest(out), "tokens": token_counts(out)}
 
 
 def killed(trainings: Trainings) -> dict[str, Any]:
@@ -130,13 +136,14 @@ def stopped(trainings: Trainings) -> dict[str, Any]:
     return {"status": status, "kept": kept, "resumed": trainings.finished("stopped", **settings), "whole": whole}
 
 
-def accumulated(trainings: Trainings) -> list[list[list[float]]]:
+def accumulated(trainings: Trainings) -> list[dict[str, Any]]:
     """The same rows in batches of 8, of 2 times 4, and of 8 times 1."""
     found = []
     for batch, times in ((8, 1), (4, 2), (1, 8)):
         name = f"batch-{batch}"
         settings = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": times, "max_steps": 3}
-        found.append(trainings.finished(name, **settings)["curve"])
+        done = trainings.finished(name, **settings)
+        found.append({"curve": done["curve"], "tokens": done["tokens"]})
     return found
 
 
@@ -146,6 +153,7 @@ def distributed(trainings: Trainings) -> dict[str, Any]:
     statuses = together(trainings.work("both", per_device_train_batch_size=4, max_steps=4, save_steps=4))
     about = json.loads((trainings.folder / "both" / "run.json").read_text(encoding="utf-8"))
     both = {"curve": curve(trainings.folder / "both"), "processes": about["processes"]}
+    both["tokens"] = token_counts(trainings.folder / "both")
     return {"statuses": statuses, "alone": alone, "both": both}
 
 

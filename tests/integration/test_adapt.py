@@ -86,6 +86,7 @@ def test_every_method_learns_and_writes_a_finished_run(runs: Runs, method: str) 
     assert len(curve) == 6
     assert curve[-1] < curve[0]
     assert said["tokens_per_second"] > 0
+    assert said["tokens_seen"] > said["tokens_trained"] > 6 * 4 * 5  # steps, rows a step, fewest tokens of an answer
     assert (said["first_loss"], said["last_loss"], said["steps"]) == (curve[0], curve[-1], 6)
     assert (said["kind"], said["seed"], said["prompt_hash"], said["rejected"]) == ("sft", 0, PROMPT_HASH, {})
     assert said["data"].keys() == {"train.jsonl", "validation.jsonl", "manifest.json"}
@@ -191,6 +192,18 @@ def test_pretraining_learns_from_every_token_of_long_documents(base: Path, tmp_p
     )
     adapt.train(training, lambda _: None)
     assert about(training.out)["last_loss"] < about(training.out)["first_loss"]
+
+
+@pytest.mark.parametrize(("kind", "packing"), [("sft", False), ("sft", True), ("pretrain", True)])
+def test_a_run_says_how_many_tokens_it_saw_and_learned_from(base: Path, tmp_path: Path, kind: Kind, packing: bool) -> None:
+    data = tiny_chat.save_data(tmp_path / "rows", kind=kind)
+    training = read(base, data, tmp_path / "run", kind, packing=packing, max_steps=-1, num_train_epochs=2)
+    tokenizer, _, stops = adapt.load_tokenizer(training)
+    rows = adapt._tokens(training, tokenizer, stops).rows["train"]
+    adapt.train(training, lambda _: None)
+    assert about(training.out)["tokens_seen"] == 2 * sum(len(row["input_ids"]) for row in rows)
+    expected = 2 * sum(label != -100 for row in rows for label in row["labels"][1:])
+    assert about(training.out)["tokens_trained"] == expected
 
 
 def test_training_stops_early_and_keeps_the_best_step(base: Path, data: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from agri_llm.errors import BadInput
 from agri_llm.language.endpoint import EndpointModel
 from agri_llm.prompts import PROMPT_HASH
 from knowledge_base import shipped
-from training import data_check, data_config, dataset, rows
+from training import data_check, data_config, dataset, examined, rows
 from training.dataset import Build
 from training.rows import SPLITS, file_hash, question_of
 from ui.commands import data as data_commands
@@ -201,6 +201,26 @@ def test_a_planted_evaluation_case_stops_the_build_and_names_the_row(finished: P
     left = built(configured(tmp_path / "left.yaml", evaluation=[str(case)], leave_out_overlaps=True), out)
     assert left["steps"][-3]["counts"] == {"repeats an evaluation case": 1}
     assert left["evaluation"] == {"case.jsonl": file_hash(case)}
+
+
+@pytest.mark.usefixtures("corpus")
+def test_sections_that_a_case_asks_about_stand_in_test_and_are_counted(tmp_path: Path) -> None:
+    case, out = tmp_path / "case.jsonl", tmp_path / "out"
+    fact = next(one.text for one in shipped.sheets() if one.document_id == "rice-blast" and one.heading == "Prevention")
+    said = {"id": "1", "kind": "grounded", "question": "What keeps blast away?", "sheets": ["rice-blast"], "facts": [fact]}
+    case.write_text(json.dumps(said) + "\n", encoding="utf-8")
+    manifest = built(configured(tmp_path / "config.yaml", evaluation=[str(case)]), out)
+    groups = {split: [row.group for row in rows.read(out / f"{split}.jsonl")] for split in SPLITS}
+    held = groups["test"].count(f"rice-blast{examined.MARK}")
+    assert held > 4
+    assert f"rice-blast{examined.MARK}" not in groups["train"] + groups["validation"]
+    counts = manifest["steps"][-2]["counts"]
+    assert counts["for test because evaluation asks about the section"] == held
+    assert f"all {held} rows about them stand in test" in (out / "card.md").read_text(encoding="utf-8")
+    data_check.check(out)
+    case.write_text(json.dumps({**said, "facts": ["said in other words"]}) + "\n", encoding="utf-8")
+    again = built(configured(tmp_path / "config.yaml", evaluation=[str(case)]), out)
+    assert again["steps"][-2]["counts"]["for test because evaluation asks about the section"] > held, "the whole sheet"
 
 
 @pytest.mark.usefixtures("corpus")

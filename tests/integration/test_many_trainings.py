@@ -35,7 +35,8 @@ def test_a_training_killed_at_three_random_moments_ends_as_the_one_without_a_bre
     assert [status for _, status, _ in killed["moments"]] == [-9, -9, -9]
     assert not any(finished for _, _, finished in killed["moments"])
     assert len(killed["whole"]["curve"]) == 12
-    assert killed["resumed"] == killed["whole"]
+    assert killed["whole"]["tokens"][0] > killed["whole"]["tokens"][1] > 0
+    assert killed["resumed"] == killed["whole"], "curve, weights and counts of tokens"
 
 
 def test_ctrl_c_leaves_a_checkpoint_from_which_the_same_command_goes_on(found: dict[str, Any]) -> None:
@@ -49,9 +50,10 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_the_same_command_goes_on(found: d
 
 def test_batches_of_8_and_2_times_4_and_8_times_1_learn_the_same(found: dict[str, Any]) -> None:
     whole, halves, ones = found["accumulated"]
-    assert len(whole) == 3
+    assert len(whole["curve"]) == 3
     for other in (halves, ones):
-        for expected, got in zip(whole, other, strict=True):
+        assert other["tokens"] == whole["tokens"]
+        for expected, got in zip(whole["curve"], other["curve"], strict=True):
             assert got == pytest.approx(expected, rel=1e-4)
 
 
@@ -59,6 +61,7 @@ def test_two_processes_learn_what_one_does(found: dict[str, Any]) -> None:
     runs = found["distributed"]
     assert runs["statuses"] == [0, 0]
     assert runs["both"]["processes"] == 2
+    assert runs["both"]["tokens"] == runs["alone"]["tokens"]
     assert len(runs["alone"]["curve"]) == 4
     for expected, got in zip(runs["alone"]["curve"], runs["both"]["curve"], strict=True):
         assert got == pytest.approx(expected, rel=1e-3)

@@ -63,6 +63,10 @@ def test_a_chain_that_is_killed_in_a_training_goes_on_and_gives_every_figure(dat
     assert second.returncode == 0, log
     assert "3-tokenizer: done before" in log
     assert "going on from checkpoint-" in log
+    took = [json.loads((out / name / chain.STEP).read_text())["seconds"] for name in STEPS]
+    assert f"all steps {sum(took):,.1f} s" in log
+    figures = json.loads((out / "4-decoder" / chain.STEP).read_text())["figures"]
+    assert figures["tokens_seen"] > figures["tokens_trained"] > 1000
     assert [path.parent.name for path in sorted(out.glob(f"*/{chain.STEP}"))] == STEPS
     check_figures(json.loads((out / chain.FIGURES).read_text()), out)
     assert "| valid citation form |" in table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -267,10 +268,19 @@ def test_a_step_that_is_done_is_not_done_again(tmp_path: Path) -> None:
         return {"figure": 1}
 
     for _ in range(2):
-        assert chain._step("1-x", work, tmp_path / "1-x", "maker", lambda _: None) == {"figure": 1}
+        assert chain._step("1-x", work, tmp_path / "1-x", "maker", lambda _: None)[0] == {"figure": 1}
     assert done == ["1-x"]
     with pytest.raises(BadInput, match="made with other settings"):
         chain._step("1-x", work, tmp_path / "1-x", "another", lambda _: None)
+
+
+def test_the_seconds_of_a_step_are_told_and_kept_for_the_sum_of_all(tmp_path: Path) -> None:
+    told: list[str] = []
+    for _ in range(2):
+        _, seconds = chain._step("1-x", lambda _: {"figure": time.sleep(0.2)}, tmp_path / "1-x", "maker", told.append)
+        assert 0.2 <= seconds < 60  # the second time from the mark of the step, for nothing was done
+    assert told == [f"1-x: {seconds} s; {{figure: null}}", f"1-x: done before in {seconds} s; {{figure: null}}"]
+    assert chain.times({"1-x": 61.5, "2-y": 3600.0}) == "time: 1-x 61.5 s, 2-y 3,600.0 s; all steps 3,661.5 s (1:01:02)"
 
 
 def test_a_step_without_its_mark_is_taken_up_again(tmp_path: Path) -> None:
@@ -281,7 +291,7 @@ def test_a_step_without_its_mark_is_taken_up_again(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         chain._step("1-x", stopped, tmp_path / "1-x", "maker", lambda _: None)
     assert not (tmp_path / "1-x" / chain.STEP).exists()
-    found = chain._step("1-x", lambda out: {"half": (out / "half").read_text()}, tmp_path / "1-x", "maker", lambda _: None)
+    found, _ = chain._step("1-x", lambda out: {"half": (out / "half").read_text()}, tmp_path / "1-x", "maker", lambda _: None)
     assert found == {"half": "written"}
 
 

@@ -16,7 +16,7 @@ from agri_llm.sentences import split
 from knowledge_base.documents import Document
 from knowledge_base.passages import cut
 from knowledge_base.texts import Page
-from training import instruction, question_forms, unanswerable
+from training import document_questions, instruction, question_forms, unanswerable
 from training.data_check import uncited
 from training.library import Library
 from training.rows import Row, question_of
@@ -87,7 +87,7 @@ def test_an_answer_cites_the_document_that_was_asked_about_and_the_other_passage
 
 def test_the_request_is_the_very_one_that_serving_sends(library: Library) -> None:
     document = "potato-late-blight"
-    asked = next(iter(instruction._asked(library, document)))
+    asked = next(iter(document_questions.of(library, document)))
     row = instruction.grounded(library, asked, "sheets")
     assert row is not None
     understood_request = library.request(asked.question, shown_in(library, row))
@@ -180,7 +180,7 @@ def test_a_title_stands_in_a_sentence_as_people_write_it(library: Library) -> No
 
 
 def test_a_verb_is_not_taken_for_a_leaf_nor_a_look_alike_for_the_problem(library: Library) -> None:
-    assert instruction.signs_in(library, "The sweet potato weevil leaves round holes in the skin.", "en")[0] == ""
-    assert instruction.signs_in(library, "Early blight differs, because its leaves have dry spots.", "en") == ("", [])
-    assert instruction.signs_in(library, "Dark spots come first on the lower leaves.", "en") == ("leaf", ["spots"])
-    assert instruction.signs_in(library, "叶片上先出现黑色斑点。", "zh") == ("leaf", ["spots"])
+    assert document_questions.signs_in(library, "The sweet potato weevil leaves round holes in the skin.", "en")[0] == ""
+    assert document_questions.signs_in(library, "Early blight differs, because its leaves have dry spots.", "en") == ("", [])
+    assert document_questions.signs_in(library, "Dark spots come first on the lower leaves.", "en") == ("leaf", ["spots"])
+    assert document_questions.signs_in(library, "叶片上先出现黑色斑点。", "zh") == ("leaf", ["spots"])
