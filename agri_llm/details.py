@@ -27,6 +27,15 @@ _PLANT = regex.compile(
     ),
     regex.IGNORECASE,
 )
+# Who begins with the question word ("why do leaves turn yellow?"), or says what happens in general, describes no plant.
+_IN_GENERAL = regex.compile(
+    folded(
+        r"^\W*(?:(?:why|what|which|how|when|where|who|do|does|is|are|can|por ?que|que|como|cual\w*|pourquoi|qu'\w+|comment"
+        r"|quel\w*|o que|qual|quais|kwa ?nini|nini|je|jinsi)\b|为什么|为何|为啥|什么|啥|哪|怎么|怎样|如何"
+        r"|(?:क्या|क्यों|कैसे|कौन)|(?:لماذا|ليش|ما|كيف|هل)(?!\p{L}))|होत[ाीे] है"
+    ),
+    regex.IGNORECASE,
+)
 # A longer text that names no crop asks about something else: of 1,000 questions of the benchmarks none is asked back for this.
 FEW_WORDS = 7
 
@@ -59,6 +68,7 @@ def _only_describes(question: Understood) -> bool:
         and question.intent in ("act", "identify", "explain")
         and (question.parts or question.about_farming)
         and length_in_words(question.text) <= FEW_WORDS
+        and not _IN_GENERAL.search(folded(question.text))
     )
 
 

@@ -19,7 +19,8 @@ _PRICE = regex.compile(
         r"\bprices?\b|\bhow much (?:money|(?:does|do|will|would) .{1,40} (?:cost|sell for))\b|\bwhat (?:does|do) .{1,40} cost\b"
         r"|价格|价钱|多少钱|行情|市价|报价|售价"
         r"|\b(?:precios?|cuanto (?:cuesta|vale)n?|a como esta)\b|\b(?:prix|combien cout(?:e|ent)|combien vaut)\b"
-        r"|\b(?:precos?|quanto custam?|cotacao)\b|कीमत|(?<![\p{L}\p{M}])(?:दाम|भाव)(?![\p{L}\p{M}])|\bbei\b|(?<!\p{L})(?:ال|ب)?(?:سعر|اسعار|ثمن)"
+        r"|\b(?:precos?|quanto custam?|cotacao)\b|कीमत|(?<![\p{L}\p{M}])(?:दाम|भाव)(?![\p{L}\p{M}])|\bbei\b"
+        r"|(?<!\p{L})(?:ال|ب)?(?:سعر|اسعار|ثمن)"
     ),
     regex.IGNORECASE,
 )

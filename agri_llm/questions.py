@@ -171,11 +171,11 @@ def length_in_words(text: str) -> float:
 def _intent(text: str, language: str, *, signs: bool, problems: bool, measured: bool) -> Intent:
     """As `intent_of`; who only says what is on the own crop wants to know what it is and what to do.
 
-    In languages of few patterns, "which temperature" is told by the measure that it names: it asks for a number.
+    Who names a measure and no problem ("which temperature is best?") does not ask what something is.
     """
     intent = intent_of(text, language)
-    if measured and not (signs or problems) and intent in ("identify", "explain"):
-        return "amount"
+    if measured and not problems and intent in ("identify", "explain"):
+        return "explain"
     if intent != "explain":
         return intent
     if language != "en" and signs:  # people describe what they see, and say neither "my" nor "what is it"
@@ -216,9 +216,10 @@ def in_english(understood: Understood, glossary: Glossary) -> str:
 
     A number asked for without a problem stands in the sheet on growing the crop, not where a problem is described.
     """
-    said = glossary.translated(understood.query, measures=understood.intent in _MAY_ASK_NUMBER)
-    about_growing = understood.intent == "amount" and not (understood.problems or understood.signs or understood.products)
-    if said and about_growing:
+    may_ask = understood.intent in _MAY_ASK_NUMBER
+    said, plain = (glossary.translated(understood.query, measures=measures) for measures in (may_ask, False))
+    asks_number = understood.intent == "amount" or (understood.intent == "explain" and said != plain)
+    if said and asks_number and not (understood.problems or understood.signs or understood.products):
         said = f"growing {said}"
     return f"{said} {WANTED[understood.intent]}".strip() if said else ""
 
@@ -239,7 +240,7 @@ def _read(question: Question, glossary: Glossary) -> Understood:
     if question.crop and not crops:
         crops = glossary.crops(question.crop) or [question.crop.lower()]
         query = f"{text} {question.crop}"
-    measured = language not in _OWN_SHEETS and bool(set(found.get("measure", ())) - _UNITS)
+    measured = language not in _OWN_SHEETS and not found.get("sign") and bool(set(found.get("measure", ())) - _UNITS)
     return Understood(
         text=text,
         query=query,
