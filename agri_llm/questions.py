@@ -214,12 +214,12 @@ def understand(question: Question, glossary: Glossary) -> Understood:
 def in_english(understood: Understood, glossary: Glossary) -> str:
     """Say a question in English as far as the glossary can, with a word for what it wants; "" where it knows nothing of it.
 
-    A number asked for without a problem stands in the sheet on growing the crop, not where a problem is described.
+    A number of a crop asked for without a problem stands in the sheet on growing the crop, not where a problem is described.
     """
     may_ask = understood.intent in _MAY_ASK_NUMBER
     said, plain = (glossary.translated(understood.query, measures=measures) for measures in (may_ask, False))
     asks_number = understood.intent == "amount" or (understood.intent == "explain" and said != plain)
-    if said and asks_number and not (understood.problems or understood.signs or understood.products):
+    if understood.crops and asks_number and not (understood.problems or understood.signs or understood.products):
         said = f"growing {said}"
     return f"{said} {WANTED[understood.intent]}".strip() if said else ""
 
