@@ -219,7 +219,7 @@ def in_english(understood: Understood, glossary: Glossary) -> str:
     may_ask = understood.intent in _MAY_ASK_NUMBER
     said, plain = (glossary.translated(understood.query, measures=measures) for measures in (may_ask, False))
     asks_number = understood.intent == "amount" or (understood.intent == "explain" and said != plain)
-    if understood.crops and asks_number and not (understood.problems or understood.signs or understood.products):
+    if said and understood.crops and asks_number and not (understood.problems or understood.signs or understood.products):
         said = f"growing {said}"
     return f"{said} {WANTED[understood.intent]}".strip() if said else ""
 
