@@ -182,17 +182,24 @@ class Assistant:
     def _weak(self, understood: Understood, hits: list[Hit]) -> str | None:
         if safety.dose_without_label(understood, hits):
             return "dose" if understood.about_farming else "off_topic"
-        problems = understood.problems if understood.intent in ("act", "when", "amount", "prevent") else ()
-        named = [self.glossary.name(problem, "en") for problem in problems]
-        about = safety.about(hits)
-        unseen = safety.signs_unseen(understood, self._named([hit.passage.text for hit in hits[:5]], {"sign"})) or (
-            not set(problems) & self._named(about, questions.PROBLEM_KINDS) and safety.problems_unseen(named, about)
-        )
-        if safety.evidence(hits, understood.intent) >= safety.EVIDENCE_FLOOR and not unseen:
+        if safety.evidence(hits, understood.intent) >= safety.EVIDENCE_FLOOR and not self._unseen(understood, hits):
             return None
         if not understood.about_farming:
             return "off_topic"
         return "weak_crop" if understood.crops else "weak"
+
+    def _unseen(self, understood: Understood, hits: list[Hit]) -> bool:
+        """Whether the passages miss what the question turns on: its price, its crop, its signs or its problem."""
+        problems = understood.problems if understood.intent in ("act", "when", "amount", "prevent") else ()
+        named = [self.glossary.name(problem, "en") for problem in problems]
+        about = safety.about(hits)
+        texts = [hit.passage.text for hit in hits[:READ_HITS]]
+        return (
+            safety.price_unknown(understood, hits)
+            or safety.crop_unseen(understood, hits, self._named(texts, {"crop"}))
+            or safety.signs_unseen(understood, self._named(texts[:5], {"sign"}))
+            or (not set(problems) & self._named(about, questions.PROBLEM_KINDS) and safety.problems_unseen(named, about))
+        )
 
     def _named(self, texts: list[str], kinds: Collection[str]) -> set[str]:
         """Ids of the glossary entries of these kinds that texts name."""

@@ -60,8 +60,8 @@ class Glossary(Protocol):
     def expand(self, text: str, language_of_index: str = "en") -> str:
         """The text plus the names of its terms in the language of the passages."""
 
-    def translated(self, text: str, language: str = "en") -> str:
-        """What the glossary can say of a text in another language."""
+    def translated(self, text: str, language: str = "en", *, measures: bool = False) -> str:
+        """What the glossary can say of a text in another language, with words of measuring where they are asked for."""
 
     def is_about_farming(self, text: str) -> bool:
         """Whether a text names anything of farming."""
@@ -140,6 +140,10 @@ PESTICIDES = frozenset(
     biopesticide neem bacillus-thuringiensis trichoderma beauveria copper-fungicide sulphur-fungicide triazole strobilurin
     pyrethroid neonicotinoid organophosphate carbamate growth-regulator""".split()
 )
+# Who says what is seen speaks of water and days without asking for a number.
+_MAY_ASK_NUMBER = frozenset({"amount", "when", "explain"})
+_OWN_SHEETS = ("en", "zh")  # in these languages the words of the question themselves are compared with sheets
+_UNITS = frozenset("kilogram hectare centimetre day-count month-count".split())  # "I have two hectares" asks for no number
 PROBLEM_KINDS = frozenset({"disease", "pest", "nutrient"})
 GENERIC_PROBLEMS = frozenset({"insect-pest"})  # "small black insects" describes, it does not name
 
@@ -164,9 +168,14 @@ def length_in_words(text: str) -> float:
     return len(_HAN.sub(" ", text).split()) + han / _HAN_PER_WORD if han else float(len(text.split()))
 
 
-def _intent(text: str, language: str, *, signs: bool, problems: bool) -> Intent:
-    """As `intent_of`; who only says what is on the own crop wants to know what it is and what to do."""
+def _intent(text: str, language: str, *, signs: bool, problems: bool, measured: bool) -> Intent:
+    """As `intent_of`; who only says what is on the own crop wants to know what it is and what to do.
+
+    Who names a measure and no problem ("which temperature is best?") does not ask what something is.
+    """
     intent = intent_of(text, language)
+    if measured and not problems and intent in ("identify", "explain"):
+        return "explain"
     if intent != "explain":
         return intent
     if language != "en" and signs:  # people describe what they see, and say neither "my" nor "what is it"
@@ -203,8 +212,15 @@ def understand(question: Question, glossary: Glossary) -> Understood:
 
 
 def in_english(understood: Understood, glossary: Glossary) -> str:
-    """Say a question in English as far as the glossary can, with a word for what it wants; "" where it knows nothing of it."""
-    said = glossary.translated(understood.query)
+    """Say a question in English as far as the glossary can, with a word for what it wants; "" where it knows nothing of it.
+
+    A number of a crop asked for without a problem stands in the sheet on growing the crop, not where a problem is described.
+    """
+    may_ask = understood.intent in _MAY_ASK_NUMBER
+    said, plain = (glossary.translated(understood.query, measures=measures) for measures in (may_ask, False))
+    asks_number = understood.intent == "amount" or (understood.intent == "explain" and said != plain)
+    if said and understood.crops and asks_number and not (understood.problems or understood.signs or understood.products):
+        said = f"growing {said}"
     return f"{said} {WANTED[understood.intent]}".strip() if said else ""
 
 
@@ -224,10 +240,17 @@ def _read(question: Question, glossary: Glossary) -> Understood:
     if question.crop and not crops:
         crops = glossary.crops(question.crop) or [question.crop.lower()]
         query = f"{text} {question.crop}"
+    measured = language not in _OWN_SHEETS and not found.get("sign") and bool(set(found.get("measure", ())) - _UNITS)
     return Understood(
         text=text,
         query=query,
-        intent=_intent(text, language, signs=bool(found.get("sign") or found.get("part")), problems=bool(found.get("problem"))),
+        intent=_intent(
+            text,
+            language,
+            signs=bool(found.get("sign") or found.get("part")),
+            problems=bool(found.get("problem")),
+            measured=measured,
+        ),
         language=language,
         about_farming=glossary.is_about_farming(query),
         personal=_is_personal(text, language),

@@ -3,7 +3,7 @@
 The rules, in the order in which `assistant.py` applies them:
   1. input      empty, too long, an emergency                               → `input_problem`
   2. details    the advice depends on something we were not told            → `missing_details`, `crops_disagree`
-  3. evidence   the passages do not carry an answer                         → `evidence`, `dose_without_label`
+  3. evidence   the passages do not carry an answer                         → `evidence`, `dose_without_label`, `price_unknown`
   4. sentences  citation, quote, numbers with units, names, negation        → `check_sentence`
 """
 
@@ -18,11 +18,14 @@ from typing import Literal
 import regex
 
 from agri_llm import quantities, sentences
-from agri_llm.content import content_words, folded, stem, stems
+from agri_llm.content import content_words, stem, stems
+from agri_llm.details import crops_disagree as crops_disagree
+from agri_llm.details import missing_details as missing_details
 from agri_llm.doses import INGREDIENT
 from agri_llm.doses import dose_without_label as dose_without_label
 from agri_llm.phrases import phrase
 from agri_llm.poisoning import speaks_of_poisoning
+from agri_llm.prices import price_unknown as price_unknown
 from agri_llm.questions import MAX_CHARACTERS, Understood, length_in_words
 from agri_llm.records import Hit, Intent, Passage
 
@@ -45,22 +48,6 @@ _NEGATION = regex.compile(
     r"\b(?:no|not|never|don't|cannot|can't|avoid|without|nor|neither|stop)\b"
     r"|不(?![同仅但久断良足论管])|勿|禁|避免|切忌|未(?!来)|没(?!收|过|顶)|无(?!论)|(?<![特区分辨识级类差个性])别(?!的)|莫"
     r"|停止",
-    regex.IGNORECASE,
-)
-_SICK = regex.compile(
-    folded(
-        r"\b(?:sick|ill|problems?|dying|unhealthy|bad|wrong)\b|病了|不好|生病|要死|快死|长得?不好|出(?:了|现)问题"
-        r"|\b(?:enferm[oa]s?|malade?s?|doentes?|problemas?|problemes?|muriendo|meur\w*|morrendo)\b|बीमार|खराब|मर रह"
-        r"|\b(?:\w*ugua|\w*umwa|shida|tatizo|\w*nakufa)\b|مريض|مشكل|تموت|يموت"
-    ),
-    regex.IGNORECASE,
-)
-_PLANT = regex.compile(
-    folded(
-        r"\b(?:plants?|crops?|field|garden|trees?|seedlings?)\b|庄稼|植株|作物|苗|地里|果树|菜"
-        r"|\b(?:plantas?|cultivos?|matas?|plantes?|cultures?|lavouras?|arbol\w*|arbres?|arvores?)\b|पौध|फसल|पेड़"
-        r"|\b(?:mimea|mmea|mazao|zao|miti|mti|miche)\b|نبات|محصول|زرع|شجر|اشجار"
-    ),
     regex.IGNORECASE,
 )
 # Words whose exchange turns an advice into its opposite.
@@ -107,48 +94,6 @@ def input_problem(text: str) -> InputProblem | None:
     return "poisoning" if speaks_of_poisoning(text) else None
 
 
-def missing_details(question: Understood) -> tuple[str, ...]:
-    """Name the details without which the advice would be a guess: a symptom without a crop, a sick crop without a symptom."""
-    wants_advice = question.intent in ("act", "identify", "amount", "explain")
-    if not wants_advice or question.problems or not (question.personal and question.about_farming):
-        return ()
-    if question.signs and not question.crops and (question.parts or not question.inputs):
-        return ("crop", "part") if _pattern_unknown(question.text) else ("crop",)
-    says_nothing_else = (
-        not (question.signs or question.inputs) and question.intent != "amount" and _SICK.search(folded(question.text))
-    )
-    if says_nothing_else and question.crops:
-        return ("sign", "part")
-    return ("crop", "sign") if says_nothing_else and _PLANT.search(folded(question.text)) else ()
-
-
-_PATTERN = regex.compile(
-    folded(
-        r"\b(?:old\w*|young\w*|new|upper|top|bottom|lower|tips?|edges?|margins?|veins?|between)\b"
-        r"|老|嫩|新|上部|下部|底部|顶[部端上]|心叶|叶[尖缘边脉]|下面|上面"
-        r"|\b(?:viej[oa]s?|jovenes|nuev[oa]s?|bajeras?|de abajo|de arriba|punta\w*|bordes?|nervaduras?|inferiores"
-        r"|superiores)\b"
-        r"|\b(?:vieilles|jeunes|nouvelles|du bas|du haut|pointes?|nervures?|velhas?|novas?|de baixo|de cima|pontas?"
-        r"|bordas?)\b"
-        r"|पुरान|नई|नये|निचल|ऊपर|नीचे|नोक|किनार|शिरा|\b(?:ya zamani|ya chini|machanga|ya juu|ncha|kingo|chini|juu)\b"
-        r"|قديم|سفلي|حديث|علوي|اطراف|حواف|عروق"
-    ),
-    regex.IGNORECASE,
-)
-
-
-def _pattern_unknown(text: str) -> bool:
-    return not _PATTERN.search(folded(text))
-
-
-def crops_disagree(question: Understood, hits: Sequence[Hit]) -> bool:
-    """Whether the best passages speak of different crops while the asker of a personal question named none."""
-    if question.crops or not question.personal or question.intent not in ("act", "amount"):
-        return False
-    best = [hit for hit in hits if hit.passage.crop and "any" not in hit.passage.crop and hit.score >= 0.9 * hits[0].score]
-    return bool(best) and not set.intersection(*(set(hit.passage.crop) for hit in best))
-
-
 def signs_unseen(question: Understood, seen: Collection[str]) -> bool:
     """Whether half or more of the signs a person describes stand in no passage: naming a disease then would be a guess.
 
@@ -158,6 +103,17 @@ def signs_unseen(question: Understood, seen: Collection[str]) -> bool:
         return False
     found = len(set(question.signs) & set(seen))
     return 2 * found <= len(question.signs) if question.language == "en" else not found
+
+
+def crop_unseen(question: Understood, hits: Sequence[Hit], named: Collection[str]) -> bool:
+    """Whether signs on a crop are described, and no passage is on that crop, nor names it among the crops it is `named` for.
+
+    What makes such signs on another plant says nothing about this one.
+    """
+    if not (question.crops and question.signs) or question.problems or question.intent not in ("identify", "act"):
+        return False
+    written_for = {crop for hit in hits for crop in hit.passage.crop}
+    return not set(question.crops) & (written_for | set(named))
 
 
 def problems_unseen(names: Sequence[str], texts: Sequence[str]) -> bool:

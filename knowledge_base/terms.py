@@ -22,9 +22,11 @@ from types import MappingProxyType
 from agri_llm.errors import BadInput
 
 KINDS = frozenset(
-    ("crop", "disease", "pest", "nutrient", "input", "stage", "part", "sign", "practice", "place", "farming", "trap")
+    ("crop", "disease", "pest", "nutrient", "input", "stage", "part", "sign", "practice", "place", "farming", "measure", "trap")
 )
-NOT_FARMING_ALONE = frozenset(("place", "part", "sign", "trap"))  # "root", "spots" and "Kenya" are said about much else
+NOT_FARMING_ALONE = frozenset(
+    ("place", "part", "sign", "measure", "trap")
+)  # "root", "spots" and "Kenya" are said about much else
 ALWAYS_COVERING = frozenset(("trap", "place"))  # the 麦, wheat, in 丹麦, Denmark, is none whatever is asked for
 NAMED_AFTER_CROPS = frozenset(("disease", "pest", "input", "part", "stage"))  # "rice blast", "seed potato", 棉铃
 REQUIRED_LANGUAGES = ("en", "zh")
@@ -139,29 +141,31 @@ class Glossary:
         """Return the text, untouched, followed by the names that the documents use for what it calls otherwise.
 
         For each term whose preferred name in the index's language is not in the text: that name and the scientific one.
-        Words of kind "farming" are only translated: "planted" needs no "plant" beside it, nor an active ingredient a gloss.
+        Words of kind "farming" and "measure" are only translated: "planted" needs no "plant" beside it, nor an active
+        ingredient a gloss.
         """
         there = f" {_key(text)} "
         added: dict[str, None] = {}
         for found in self.find(text):
             name, own_names = self.name(found.term.id, language_of_index), found.term.names.get(language_of_index, ())
-            understood = own_names if found.term.kind == "farming" else (name,)
+            understood = own_names if found.term.kind in ("farming", "measure") else (name,)
             if not any(f" {form} " in there for word in understood for form in _forms(word, language_of_index)):
                 added.update(dict.fromkeys(n for n in (name, found.term.scientific) if n and f" {_key(n)} " not in there))
         return " ".join((text, *added)) if added else text
 
-    def translated(self, text: str, language: str = "en") -> str:
+    def translated(self, text: str, language: str = "en", *, measures: bool = False) -> str:
         """Say in another language what the glossary knows of a text: names in order, with codes and numbers; "" for nothing.
 
-        Scientific names stay beside the translated ones; words that no entry holds are left out.
+        Scientific names stay beside the translated ones; words that no entry holds are left out. What can be measured (water,
+        temperature, kg) is said only with `measures`, and never alone: it is asked of everything.
         """
         said: dict[str, None] = {}
         at, known = 0, False
-        for found in self.find(text):
+        for found in self.find(text, KINDS if measures else KINDS - {"measure"}):
             said.update(dict.fromkeys(_CODE.findall(text[at : found.start])))
             names = (self.name(found.term.id, language), found.term.scientific if found.term.kind in _NAMED_BY_SCIENCE else "")
             said.update(dict.fromkeys(name for name in names if name))
-            at, known = found.end, True
+            at, known = found.end, known or found.term.kind != "measure"
         said.update(dict.fromkeys(_CODE.findall(text[at:])))
         return " ".join(said) if known else ""
 

@@ -114,7 +114,7 @@ class Composer:
         document = _best_document(brief.hits, brief.intent)
         best = max(candidates, key=lambda candidate: candidate.score)
         own = [one for one in candidates if brief.hits[one.hit].passage.document_id == document]
-        if plan and (best.role or (own and _fits_plan(own, plan))):
+        if plan and ((best.role and brief.intent != "amount") or (own and _fits_plan(own, plan))):
             chosen = _by_sections(candidates, plan, brief, document=document)
             if brief.intent == "identify":
                 close = _look_alikes(candidates, brief, document)

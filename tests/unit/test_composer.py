@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -266,3 +267,13 @@ def test_the_intent_of_the_question_reaches_the_plan() -> None:
     understood = understand(Question(text="When does late blight of potato spread?"), Glossary.load())
     hits = sheet(LATE_BLIGHT)
     assert "When it spreads" in [heading_of(line, hits) for line in compose(hits, understood.intent, understood.text)]
+
+
+def test_a_number_is_not_answered_with_mistakes_where_the_sheet_has_no_section_on_amounts() -> None:
+    needs = section("Wheat needs 450 to 650 mm of water.", "What the crop needs")
+    mistakes = section("- Do not give wheat water late, it needs to ripen.", "Mistakes to avoid", score=0.79)
+    hits = [replace(needs, sentences=(0.6,)), replace(mistakes, sentences=(0.62,))]
+    written = compose(hits, "amount", "How much water: wheat needs?")
+    assert [parts(line)[1] for line in written][:1] == [1]
+    amounts = replace(needs, passage=replace(needs.passage, heading="How much"))
+    assert parts(compose([amounts, hits[1]], "amount", "How much water: wheat needs?")[0])[0].endswith("650 mm of water.")

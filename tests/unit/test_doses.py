@@ -178,3 +178,9 @@ def test_rice_is_not_water() -> None:
 @given(st.text(max_size=120), st.sampled_from(["zh", "es", "fr", "pt", "hi", "sw", "ar", "en"]))
 def test_no_text_breaks_the_rule(text: str, language: str) -> None:
     dose_without_label(ask(text, language), [SHEET])
+
+
+def test_soil_in_arabic_holds_the_letters_of_litre_and_is_no_dose() -> None:
+    assert not asks_for_dose(ask("كم الرقم المناسب لتربة الموز", "ar"))
+    for text in ("كم مبيد لتربة الموز", "كم ملي لكل لتر", "كم أضع في اللتر", "كم غرام لتربة الموز"):
+        assert asks_for_dose(ask(text, "ar")), text

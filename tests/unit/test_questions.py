@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agri_llm.questions import Understood, intent_of, language_of, understand
+from agri_llm.questions import Understood, in_english, intent_of, language_of, understand
 from agri_llm.records import Question
 from knowledge_base.terms import Glossary
 
@@ -342,3 +342,28 @@ def test_a_long_conversation_does_not_break_understanding(glossary: Glossary) ->
 
 def test_the_intent_of_nothing_is_to_explain() -> None:
     assert intent_of("") == "explain"
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "said"),
+    [
+        ("es", "¿Cuál es la mejor temperatura para la yuca?", "growing temperature cassava"),
+        ("fr", "Quelle altitude pour le caféier ?", "growing altitude above sea level coffee"),
+        ("pt", "Quantos quilos de sementes de trigo por hectare?", "growing kg seed wheat hectare how much"),
+        ("hi", "केले को कितना पानी चाहिए?", "growing banana water how much"),
+        ("sw", "Maharage hupandwa kwa kina gani?", "growing bean cm deep how much"),
+        ("ar", "ما هي درجة الحرارة المناسبة لزراعة البصل؟", "growing temperature onion"),
+    ],
+)
+def test_a_number_asked_for_in_another_language_is_said_with_its_measure(
+    glossary: Glossary, language: str, text: str, said: str
+) -> None:
+    assert in_english(understand(Question(text=text, language=language), glossary), glossary) == said
+
+
+def test_a_measure_beside_a_problem_changes_nothing(glossary: Glossary) -> None:
+    blight = understand(Question(text="¿Qué es el tizón tardío y qué temperatura le gusta?", language="es"), glossary)
+    assert blight.intent == "identify"
+    assert "temperature" not in in_english(blight, glossary)
+    assert "temperature" not in blight.english  # what the rule on doses reads holds no words of measuring
+    assert in_english(understand(Question(text="¿Qué temperatura hace?", language="es"), glossary), glossary) == ""

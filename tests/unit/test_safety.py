@@ -570,3 +570,13 @@ def test_a_pest_that_a_sheet_only_mentions_is_not_what_the_sheet_is_about() -> N
     assert not safety.problems_unseen([], safety.about([signs, kind]))
     report = hit("", "Stem borers were found in maize.")
     assert not safety.problems_unseen(["stem borer"], safety.about([report, kind]))
+
+
+def test_signs_on_a_crop_that_no_passage_is_on_or_names_are_not_explained_by_other_plants(glossary: Glossary) -> None:
+    question = ask(glossary, "my quinoa leaves have yellow spots, what is it")
+    hits = [hit("Magnesium deficiency makes yellow spots on leaves.", crop=("any",))]
+    assert safety.crop_unseen(question, hits, {"wheat"})
+    assert not safety.crop_unseen(question, hits, {"wheat", "quinoa"})
+    assert not safety.crop_unseen(question, [hit("Spots.", crop=("quinoa",))], set())
+    assert not safety.crop_unseen(ask(glossary, "how do I make compost for quinoa"), hits, set())
+    assert not safety.crop_unseen(ask(glossary, "my leaves have yellow spots, what is it"), hits, set())

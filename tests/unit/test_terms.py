@@ -374,3 +374,12 @@ def test_the_glossary_needs_no_heavy_library() -> None:
     heavy = "{'torch', 'transformers', 'faiss', 'numpy', 'pandas', 'pydantic'}"
     code = f"import sys, knowledge_base.terms; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(knowledge_base.__file__).parents[1])
+
+
+def test_words_of_measuring_are_said_only_when_asked_for_and_never_alone(glossary: Glossary) -> None:
+    question = "¿Qué temperatura necesita el cacao?"
+    assert glossary.translated(question) == "cocoa"
+    assert glossary.translated(question, measures=True) == "temperature cocoa"
+    assert glossary.translated("¿Qué temperatura hace hoy?", measures=True) == ""
+    assert not glossary.is_about_farming("¿Qué temperatura hace hoy?")
+    assert glossary.expand("at what depth and humidity") == "at what depth and humidity"
