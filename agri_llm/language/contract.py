@@ -119,8 +119,8 @@ def check(adapter: Path, model: str, tokenizer: Any, stops: list[int]) -> None:
             )
     if said.get("prompt_hash") not in (None, PROMPT_HASH):  # None: it learned no requests of ours
         raise ModelMissing(
-            f"the adapter {str(adapter)!r} learned to answer other requests ({str(said['prompt_hash'])[:12]}) than ours of today"
-            f" ({PROMPT_HASH[:12]})",
+            f"the adapter {str(adapter)!r} learned to answer other requests ({str(said['prompt_hash'])[:12]})"
+            f" than ours of today ({PROMPT_HASH[:12]})",
             "it would answer in a form that it was not taught",
             "build its data and train it again, or leave AGRI_ADAPTER empty",
         )

@@ -297,3 +297,10 @@ def test_the_shipped_sheets_give_five_thousand_rows_without_a_model() -> None:
     some = list(library.documents)[::20]
     made = [*instruction.rows(library, "sheets", some), *unanswerable.refusals(library, "sheets", some)]
     assert len(made) * len(library.documents) / len(some) > 5000
+
+
+def test_documents_named_on_the_command_line_are_read_on_and_written_about() -> None:
+    config = data_commands._with(data_config.read(CONFIGS / "data.yaml"), ["documents=manuals", "csv=pairs.csv"], [])
+    manuals, pairs = config.sources[-2:]
+    assert (manuals.name, manuals.pretraining, manuals.written) == ("manuals", True, 3)
+    assert (pairs.name, pairs.pretraining, pairs.written) == ("pairs", False, 0)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from training.written import Reply
 
 app = typer.Typer(help="Build and check the data that models learn from.", no_args_is_help=True)
+WRITTEN = 3  # questions for each passage, as training/configs/data.yaml has it
 Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of a data set.")]
 
 
@@ -82,7 +83,8 @@ def _with(config: DataConfig, added: list[str], evaluation: list[Path]) -> DataC
         name = next(
             name for at in range(1, len(sources) + 2) if (name := f"{Path(path).stem}{at if at > 1 else ''}") not in taken
         )
-        sources.append(Source(name=name, sort=sort, path=path))
+        texts = sort == "documents"  # they are read on too, and --writer asks about them
+        sources.append(Source(name=name, sort=sort, path=path, pretraining=texts, written=WRITTEN if texts else 0))
     files = (*config.evaluation, *(str(path) for path in evaluation))
     return replace(config, sources=tuple(sources), evaluation=files)
 
