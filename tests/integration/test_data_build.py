@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ from knowledge_base import shipped
 from training import data_check, data_config, dataset, rows
 from training.dataset import Build
 from training.rows import SPLITS, file_hash, question_of
+from ui.cli import app
 from ui.commands import data as data_commands
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training/configs"
@@ -304,3 +306,13 @@ def test_documents_named_on_the_command_line_are_read_on_and_written_about() -> 
     manuals, pairs = config.sources[-2:]
     assert (manuals.name, manuals.pretraining, manuals.written) == ("manuals", True, 3)
     assert (pairs.name, pairs.pretraining, pairs.written) == ("pairs", False, 0)
+
+
+def test_a_full_disk_is_one_sentence_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Build) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Build, "run", full)
+    found = CliRunner().invoke(app, ["data", "build", str(CONFIGS / "data-smoke.yaml"), "--out", str(tmp_path / "rows")])
+    assert isinstance(found.exception, BadInput)
+    assert str(found.exception).startswith(f"the disk of {tmp_path / 'rows'} is full: ")

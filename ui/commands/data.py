@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from agri_llm.errors import BadInput
 
 if TYPE_CHECKING:
     from training.data_config import DataConfig
@@ -39,7 +43,8 @@ def build(
         from training.dataset import Build
 
         reply = _reply() if writer else None
-        manifest = Build(config=chosen, out=out, tell=_tell, reply=reply).run()
+        with _full_disk_told(out):
+            manifest = Build(config=chosen, out=out, tell=_tell, reply=reply).run()
         counts = ", ".join(f"{number} {split}" for split, number in manifest["rows"].items())
         results.write(f"The data set is in {out}: {counts}." + "\n")
 
@@ -63,6 +68,21 @@ def card(folder: Folder) -> None:
 
     dataset.manifest_of(folder)
     sys.stdout.write((folder / dataset.CARD).read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _full_disk_told(out: Path) -> Iterator[None]:
+    """Say which disk is full, and that nothing is lost."""
+    from training.run_files import FULL
+
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise BadInput(
+            f"the disk of {out} is full", "its rows could not be written", "free space; the same command goes on from there"
+        ) from error
 
 
 def _tell(text: str) -> None:
