@@ -58,6 +58,10 @@ def load_tokenizer(training: Training) -> tuple[Any, Any, list[int]]:
     try:
         tokenizer, serving = (AutoTokenizer.from_pretrained(path, trust_remote_code=False) for _ in range(2))
     except (OSError, ValueError) as error:
+        if not Path(path).exists():
+            raise ModelMissing(
+                f"there is no folder {path!r}, and nothing could be fetched under this name", reason(error), "check `model`"
+            ) from error
         raise ModelMissing(f"the tokenizer of {path!r} cannot be loaded", reason(error), "check `model`") from error
     try:
         generation = GenerationConfig.from_pretrained(path)

@@ -21,6 +21,7 @@ class ChainConfig:
     seed: int = 0
     vocabulary: int = 8192
     context: int = 768  # tokens; the longest row that is learned from and asked
+    positions: int = 0  # tokens that the decoder can be given at all; 0 is twice the context, room for an answer
     layers: int = 6
     hidden: int = 256
     intermediate: int = 512
@@ -111,6 +112,8 @@ def _check(path: Path, found: ChainConfig) -> None:
         wrong = f"vocabulary to {found.vocabulary}, and 256 bytes and three marks need more"
     elif min(found.layers, found.hidden, found.intermediate, found.heads, found.context, found.answer_tokens) < 1:
         wrong = "a size below 1"
+    elif found.positions and found.positions < found.context:
+        wrong = f"positions to {found.positions}, and rows of {found.context} tokens are learned from"
     elif found.hidden % (2 * found.heads) or found.hidden % 64 or found.intermediate % 64:
         # bitsandbytes packs four-bit weights in blocks of 64; heads are turned in pairs of numbers (rotary positions)
         wrong = "hidden or intermediate to no multiple of 64, or heads that do not divide hidden into even parts"

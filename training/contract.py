@@ -42,7 +42,7 @@ def describe(training: Training, tokenizer: Any, stops: list[int]) -> dict[str, 
         "alpha": ours.alpha,
         "targets": ours.targets,
         "dtype": dict(training.args.model_init_kwargs or {}).get("dtype"),
-        "prompt_hash": PROMPT_HASH,
+        "prompt_hash": PROMPT_HASH if training.kind == "sft" else None,  # documents hold no requests
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -17,6 +18,9 @@ from training.question_forms import Family, chosen, filled, role_of
 from training.rows import Kind
 
 DETAIL_SHARE = 0.12  # of the questions come with the crop given beside it, as people fill in the form
+SHOWN_OF_SECTION = 3  # passages of a section that answer for it
+SUBJECTS = ("disease", "pest", "nutrient", "input", "practice")  # what a passage without a heading may be about
+FEWEST_NAMED = 2  # times that it names the thing then: once may be in passing
 MOST_CHEMICAL = 3  # sentences about chemicals before the one about the label
 ADVICE = frozenset(("cultural", "prevention", "mistakes", "steps"))  # sections whose sentences say what to do, and why
 # Words that open an advice; others ("Rotating", "No", "Insecticides") begin sentences that cannot follow "why should I".
@@ -107,11 +111,13 @@ def chemicals_of(passage: Passage) -> tuple[str, ...]:
 
 
 def _by_headings(library: Library, document: str, sort: str) -> Iterator[Asked]:
-    """One question for each section of a document that is no sheet of ours; sections without a heading go by the title."""
+    """One question for each section of a document that is no sheet of ours; short ones without a heading go by the title."""
     passages = library.documents[document]
     by_heading: dict[str, list[Passage]] = {}
     for passage in passages:
         by_heading.setdefault(passage.heading, []).append(passage)
+    if len(by_heading.get("", ())) > SHOWN_OF_SECTION:  # a PDF has no headings, and its first page says little
+        by_heading |= _by_subject(library, by_heading.pop(""))
     (family,) = question_forms.families(sort, passages[0].language)
     for heading, section in by_heading.items():
         last = heading.rsplit(" > ", 1)[-1] or passages[0].title
@@ -120,9 +126,20 @@ def _by_headings(library: Library, document: str, sort: str) -> Iterator[Asked]:
             question=Question(text=filled(form, heading=last, title=passages[0].title)),
             document=document,
             family=f"section {heading}",
-            gold=tuple(section[:3]),
-            first=frozenset(passage.id for passage in section[:3]),
+            gold=tuple(section[:SHOWN_OF_SECTION]),
+            first=frozenset(passage.id for passage in section[:SHOWN_OF_SECTION]),
         )
+
+
+def _by_subject(library: Library, passages: Sequence[Passage]) -> dict[str, list[Passage]]:
+    """Sort passages by the thing of farming that each names most; those that name none often enough are left aside."""
+    found: dict[str, list[Passage]] = {}
+    for passage in passages:
+        named = Counter(each.term.id for each in library.glossary.find(passage.text, SUBJECTS))
+        for thing, times in named.most_common(1):
+            if times >= FEWEST_NAMED:
+                found.setdefault(library.glossary.name(thing, passage.language), []).append(passage)
+    return found
 
 
 def _by_signs(library: Library, document: str) -> Iterator[Asked]:

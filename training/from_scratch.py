@@ -53,7 +53,7 @@ def make_decoder(tokenizer: Any, config: ChainConfig, folder: Path) -> int:
             num_hidden_layers=config.layers,
             num_attention_heads=config.heads,
             num_key_value_heads=config.heads,
-            max_position_embeddings=2 * config.context,  # room for an answer to the longest question
+            max_position_embeddings=config.positions or 2 * config.context,
             tie_word_embeddings=True,
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,

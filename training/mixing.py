@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from heapq import heappop, heappush
 from pathlib import Path
 
 from agri_llm.errors import BadInput
@@ -55,23 +56,36 @@ def with_splits(config: DataConfig) -> Callable[[Iterable[Row], Counter[str]], I
 
 
 def mixed(config: DataConfig) -> Callable[[Iterable[Row], Counter[str]], Iterator[Row]]:
-    """Return the step that repeats or thins out rows for training by the weight of their source; others stay as they are."""
+    """Return the step that repeats or thins out rows for training by the weight of their source; others stay as they are.
+
+    Of a kind that is limited the same share of every source stays, whatever comes first.
+    """
     weights = {source.name: source.weight for source in config.sources}
 
     def step(found: Iterable[Row], counts: Counter[str]) -> Iterator[Row]:
-        kinds: Counter[str] = Counter()
+        chosen: dict[str, list[tuple[float, str, Row]]] = {kind: [] for kind in config.most_of_a_kind}
         for row in found:
-            weight = weights[row.source] if row.split == "train" else 1.0
-            times = int(weight) + (share(config.seed, "weight", row.id) < weight % 1)
-            if row.split == "train":
-                times = min(times, config.most_of_a_kind.get(row.kind, times + kinds[row.kind]) - kinds[row.kind])
-                kinds[row.kind] += times
+            times = _times(row, weights[row.source], config.seed) if row.split == "train" else 1
             counts["left out by weight or kind"] += times < 1
             counts["repeated"] += max(0, times - 1)
             for time in range(times):
-                yield row if time == 0 else replace(row, id=f"{row.id}~{time + 1}")
+                copy = row if time == 0 else replace(row, id=f"{row.id}~{time + 1}")
+                if row.split != "train" or row.kind not in chosen:
+                    yield copy
+                    continue
+                heap = chosen[row.kind]  # the one to give up first lies on top
+                heappush(heap, (-share(config.seed, "kind", copy.id), copy.id, copy))
+                if len(heap) > config.most_of_a_kind[row.kind]:
+                    heappop(heap)
+                    counts["left out by weight or kind"] += 1
+        for heap in chosen.values():
+            yield from (copy for _, _, copy in sorted(heap, key=lambda each: each[1]))
 
     return step
+
+
+def _times(row: Row, weight: float, seed: int) -> int:
+    return int(weight) + (share(seed, "weight", row.id) < weight % 1)
 
 
 def in_order(path: Path, seed: int, split: Split) -> Iterator[Row]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +117,10 @@ def check(adapter: Path, model: str, tokenizer: Any, stops: list[int]) -> None:
                 "it would read text of a form that it has never seen",
                 "use the tokenizer and chat template it was trained with, or train again",
             )
-    if said.get("prompt_hash") != PROMPT_HASH:
-        logging.getLogger(__name__).warning(
-            "The adapter %s was trained with other instructions than ours of today; train again to be sure.", adapter.name
+    if said.get("prompt_hash") not in (None, PROMPT_HASH):  # None: it learned no requests of ours
+        raise ModelMissing(
+            f"the adapter {str(adapter)!r} learned to answer other requests ({str(said['prompt_hash'])[:12]})"
+            f" than ours of today ({PROMPT_HASH[:12]})",
+            "it would answer in a form that it was not taught",
+            "build its data and train it again, or leave AGRI_ADAPTER empty",
         )

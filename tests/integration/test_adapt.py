@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,15 @@ def test_every_method_learns_and_writes_a_finished_run(runs: Runs, method: str) 
     assert {"torch", "peft", "trl", "bitsandbytes"} <= said["versions"].keys()
     assert list((out / "tensorboard").glob("events*"))
     assert not list((out / ("model" if method == "full" else "adapter")).glob("*.bin"))
+
+
+def test_an_adapter_that_learned_other_requests_is_refused(runs: Runs, tmp_path: Path) -> None:
+    adapter = Path(shutil.copytree(runs.out("lora") / "adapter", tmp_path / "adapter"))
+    said = contract.read(adapter)
+    for prompts, refused in (("0" * 64, True), (None, False)):  # none: it read documents
+        (adapter / contract.FILE).write_text(json.dumps({**(said or {}), "prompt_hash": prompts}), encoding="utf-8")
+        with pytest.raises(ModelMissing, match="learned to answer other requests") if refused else nullcontext():
+            LocalModel(str(runs.base), str(adapter), max_new_tokens=8, temperature=0.0)
 
 
 @pytest.mark.parametrize("method", [method for method in ADAPTERS if method != "qlora"])

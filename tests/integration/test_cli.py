@@ -40,6 +40,7 @@ ANSWER_KEYS = {
     "model",
     "note",
     "adapter",
+    "prompt_hash",
     "timings_ms",
 }
 CITATION_KEYS = {"number", "document_id", "title", "page", "url", "quote"}

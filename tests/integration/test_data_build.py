@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ from knowledge_base import shipped
 from training import data_check, data_config, dataset, examined, rows
 from training.dataset import Build
 from training.rows import SPLITS, file_hash, question_of
+from ui.cli import app
 from ui.commands import data as data_commands
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training/configs"
@@ -317,3 +319,20 @@ def test_the_shipped_sheets_give_five_thousand_rows_without_a_model() -> None:
     some = list(library.documents)[::20]
     made = [*instruction.rows(library, "sheets", some), *unanswerable.refusals(library, "sheets", some)]
     assert len(made) * len(library.documents) / len(some) > 5000
+
+
+def test_documents_named_on_the_command_line_are_read_on_and_written_about() -> None:
+    config = data_commands._with(data_config.read(CONFIGS / "data.yaml"), ["documents=manuals", "csv=pairs.csv"], [])
+    manuals, pairs = config.sources[-2:]
+    assert (manuals.name, manuals.pretraining, manuals.written) == ("manuals", True, 3)
+    assert (pairs.name, pairs.pretraining, pairs.written) == ("pairs", False, 0)
+
+
+def test_a_full_disk_is_one_sentence_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Build) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Build, "run", full)
+    found = CliRunner().invoke(app, ["data", "build", str(CONFIGS / "data-smoke.yaml"), "--out", str(tmp_path / "rows")])
+    assert isinstance(found.exception, BadInput)
+    assert str(found.exception).startswith(f"the disk of {tmp_path / 'rows'} is full: ")

@@ -53,6 +53,7 @@ def test_every_chain_that_ships_can_be_read(folder: str) -> None:
         ({"vocabulary": 100}, "256 bytes"),
         ({"layers": 0}, "a size below 1"),
         ({"hidden": 96}, "multiple of 64"),
+        ({"positions": 10}, "rows of 768 tokens"),
         ([1], "holds no settings"),
     ],
 )

@@ -246,8 +246,31 @@ def test_weights_repeat_and_thin_out_rows_for_training_alone() -> None:
     assert len({one.id for one in mixed}) == len(mixed)
 
 
+def test_a_text_to_read_on_may_be_longer_than_a_conversation() -> None:
+    text = " ".join(f"{LONG} {number}." for number in range(400))
+    manual = Row(id="manual", group="manual", kind="pretraining", language="en", source=CONFIG.sources[0].name, text=text)
+    counts: Counter[str] = Counter()
+    kept = list(cleaning.cleaned(CONFIG, lambda _: "documents")([manual, row("long", text)], counts))
+    assert [one.id for one in kept] == ["manual"]
+    assert counts["too long"] == 1
+
+
 def test_a_kind_can_be_limited() -> None:
     config = DataConfig(sources=CONFIG.sources, most_of_a_kind={"open": 10})
     found = [row(f"question {at}", LONG) for at in range(300)]
     mixed = list(mixing.mixed(config)(mixing.with_splits(config)(found, Counter()), Counter()))
     assert Counter(one.split for one in mixed)["train"] == 10
+
+
+def test_a_limit_takes_from_every_source_whatever_comes_first() -> None:
+    sources = tuple(Source(name=name, sort="chat", path="a") for name in ("first", "last"))
+    config = DataConfig(sources=sources, most_of_a_kind={"open": 100})
+    found = [row(f"{name} {at}", LONG, source=name) for name, many in (("first", 900), ("last", 300)) for at in range(many)]
+    counts: Counter[str] = Counter()
+    mixed = list(mixing.mixed(config)(mixing.with_splits(config)(found, Counter()), counts))
+    learned = Counter(one.source for one in mixed if one.split == "train")
+    assert learned.total() == 100
+    assert learned["last"] == pytest.approx(25, abs=10)
+    assert len(found) - len(mixed) == counts["left out by weight or kind"]
+    again = list(mixing.mixed(config)(mixing.with_splits(config)(found, Counter()), Counter()))
+    assert again == mixed

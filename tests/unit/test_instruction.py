@@ -184,3 +184,18 @@ def test_a_verb_is_not_taken_for_a_leaf_nor_a_look_alike_for_the_problem(library
     assert document_questions.signs_in(library, "Early blight differs, because its leaves have dry spots.", "en") == ("", [])
     assert document_questions.signs_in(library, "Dark spots come first on the lower leaves.", "en") == ("leaf", ["spots"])
     assert document_questions.signs_in(library, "叶片上先出现黑色斑点。", "zh") == ("leaf", ["spots"])
+
+
+def test_a_document_without_headings_is_asked_about_what_its_passages_name(library: Library) -> None:
+    about_rust = "Rust of wheat spreads by wind. Against rust choose a resistant variety, because rust needs a host plant."
+    about_mulch = "Mulch keeps water in the soil. Spread mulch between the rows before the dry season begins."
+    texts = ["Published by the ministry.", about_rust, about_mulch, "The river was high that year."]
+    pages = tuple(Page(text=text, number=number) for number, text in enumerate(texts, start=1))
+    manual = Document(id="manual", title="Field manual", pages=pages, kind="plain", path="manual.pdf", language="en")
+    both = Library.of([*cut(manual), *(one for own in library.documents.values() for one in own)], ("en",))
+    asked = {question_of(row): row for row in instruction.rows(both, "manuals", ["manual"])}
+    assert len(asked) == 2
+    for thing in ("rust", "mulch"):
+        (question,) = [question for question in asked if thing in question.lower()]
+        assert thing in asked[question].messages[-1]["content"].lower()
+        assert not uncited(asked[question])

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agri_llm.errors import BadInput
+
 if TYPE_CHECKING:
     from training.data_config import DataConfig
     from training.written import Reply
 
 app = typer.Typer(help="Build and check the data that models learn from.", no_args_is_help=True)
+WRITTEN = 3  # questions for each passage, as training/configs/data.yaml has it
 Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of a data set.")]
 
 
@@ -38,7 +43,8 @@ def build(
         from training.dataset import Build
 
         reply = _reply() if writer else None
-        manifest = Build(config=chosen, out=out, tell=_tell, reply=reply).run()
+        with _full_disk_told(out):
+            manifest = Build(config=chosen, out=out, tell=_tell, reply=reply).run()
         counts = ", ".join(f"{number} {split}" for split, number in manifest["rows"].items())
         results.write(f"The data set is in {out}: {counts}." + "\n")
 
@@ -64,6 +70,21 @@ def card(folder: Folder) -> None:
     sys.stdout.write((folder / dataset.CARD).read_text(encoding="utf-8"))
 
 
+@contextmanager
+def _full_disk_told(out: Path) -> Iterator[None]:
+    """Say which disk is full, and that nothing is lost."""
+    from training.run_files import FULL
+
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise BadInput(
+            f"the disk of {out} is full", "its rows could not be written", "free space; the same command goes on from there"
+        ) from error
+
+
 def _tell(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
@@ -82,7 +103,8 @@ def _with(config: DataConfig, added: list[str], evaluation: list[Path]) -> DataC
         name = next(
             name for at in range(1, len(sources) + 2) if (name := f"{Path(path).stem}{at if at > 1 else ''}") not in taken
         )
-        sources.append(Source(name=name, sort=sort, path=path))
+        texts = sort == "documents"  # they are read on too, and --writer asks about them
+        sources.append(Source(name=name, sort=sort, path=path, pretraining=texts, written=WRITTEN if texts else 0))
     files = (*config.evaluation, *(str(path) for path in evaluation))
     return replace(config, sources=tuple(sources), evaluation=files)
 

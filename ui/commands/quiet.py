@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from agri_llm.settings import Settings
 
-# bitsandbytes names a package here that we do not use; it is imported by others even where no model is loaded.
-NOISY_LOGGERS = ("bitsandbytes.backends.cpu.ops",)
+# bitsandbytes names a package here that we do not use; it is imported by others even where no model is loaded. The hub tells of
+# every attempt to reach it; our sentence tells of the last.
+NOISY_LOGGERS = ("bitsandbytes.backends.cpu.ops", "huggingface_hub.utils._http")
 
 
 def hush(settings: Settings) -> None:

@@ -29,7 +29,7 @@ def counted(number: int, noun: str) -> str:
 
 def answer_json(answer: Answer) -> dict[str, Any]:
     """Return the answer as `agri ask --json` prints it; `note` says what to know of its sources (language, region)."""
-    return {**answer.to_json(), "note": " ".join(about(answer))}
+    return {**answer.to_json(), "prompt_hash": answer.prompt_hash, "note": " ".join(about(answer))}
 
 
 def answer_text(answer: Answer) -> str:
