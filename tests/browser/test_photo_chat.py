@@ -85,6 +85,7 @@ def test_a_look_alike_has_its_sign_and_the_sign_its_source(photo_app: RunningApp
     row = page.locator(".agri-diagnosis li").first
     expect(row).to_contain_text("tomato septoria leaf spot")
     expect(row).to_contain_text("Septoria leaf spot of tomato differs, because its spots are many")
+    expect(page.get_by_role("radio", name="Thumbs up")).to_be_visible()  # the answer is whole: its sources are drawn anew then
     row.locator(".agri-mark").click()
     marked = page.locator(".agri-source mark", has_text="Septoria leaf spot of tomato differs")
     expect(marked).to_be_visible()
