@@ -312,8 +312,11 @@ def test_virtual_tokens_are_refused_together_with_packing(base: Path, data: Path
 def test_memory_that_runs_out_and_a_missing_model_are_one_sentence_each(
     base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ModelMissing, match="the tokenizer of '/nowhere' cannot be loaded"):
+    with pytest.raises(ModelMissing, match="there is no folder '/nowhere', and nothing could be fetched under this name"):
         adapt.train(read(Path("/nowhere"), data, tmp_path / "run"), lambda _: None)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelMissing, match=r"the tokenizer of '.*empty' cannot be loaded"):
+        adapt.train(read(tmp_path / "empty", data, tmp_path / "run"), lambda _: None)
 
     monkeypatch.setattr(rehearsal, "check_batch", lambda _: str(torch.empty(1 << 58)))
     with pytest.raises(TrainingStopped, match=r"memory ran out: .*lower per_device_train_batch_size"):
