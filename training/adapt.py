@@ -20,7 +20,7 @@ from trl import SFTTrainer
 from agri_llm.errors import AgriError, BadInput, ModelMissing, TrainingStopped
 from agri_llm.language import chat_template
 from agri_llm.language.local import nf4_config
-from training import configuration, preflight, rehearsal, run_files, run_record, token_count, tokens
+from training import configuration, muon, preflight, rehearsal, run_files, run_record, token_count, tokens
 from training import contract as contracts
 from training.configuration import Training, reason
 from training.methods import METHODS
@@ -132,6 +132,8 @@ def build(training: Training, found: Tokens, tokenizer: Any, tell: Tell) -> SFTT
     if not rehearsal.is_sharded(trainer):  # shards must be of one kind; alone, bfloat16 would round small steps away
         for weight in rehearsal.trainable(trainer):
             weight.data = weight.data.float()
+    if ours.muon:
+        muon.use(training, trainer)
     return trainer
 
 

@@ -37,6 +37,7 @@ class Adaptation:
     patience: int = 0  # evaluations without a better loss before it stops; 0 never stops early
     most_lost: float = 0.02  # share of the rows that may be left out because they are too long or cannot be rendered
     card_gib: float = 0.0  # memory of the card it must fit in; 0 takes what the machine has
+    muon: bool = False  # of method full: matrices of the blocks learn with Muon, the rest with AdamW; `optim` is not used then
     unchecked_data: bool = False  # train on a folder whose manifest does not show that evaluation questions are not in it
 
     @property
@@ -190,6 +191,8 @@ def _check(found: Training, path: Path, needed: Sequence[str]) -> None:
             raise BadInput(f"{path} does not say {name!r}", "training needs it", f"add it, or give --{name}")
     if ours.quantised and ours.method == "full":
         raise BadInput(f"{path} trains all weights in four bits", "such weights cannot change", "choose method: qlora")
+    if ours.muon and ours.method != "full":
+        raise BadInput(f"{path} sets muon with method {ours.method}", "it is for whole matrices", "set muon: false")
     if args.packing and METHODS[ours.method].virtual:
         raise BadInput(
             f"{path} packs rows together with method {ours.method}",

@@ -40,13 +40,15 @@ def make_tokenizer(texts: Iterable[str], config: ChainConfig, folder: Path) -> A
 
 
 def make_decoder(tokenizer: Any, config: ChainConfig, folder: Path) -> int:
-    """Save a Llama of random numbers with this tokenizer; returns how many parameters it has."""
+    """Save a Qwen2 of random numbers, whose first layers copy, with this tokenizer; returns how many parameters it has."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    from training import copying
 
     torch.manual_seed(config.seed)
-    model = LlamaForCausalLM(
-        LlamaConfig(
+    model = Qwen2ForCausalLM(
+        Qwen2Config(
             vocab_size=len(tokenizer),
             hidden_size=config.hidden,
             intermediate_size=config.intermediate,
@@ -54,12 +56,14 @@ def make_decoder(tokenizer: Any, config: ChainConfig, folder: Path) -> int:
             num_attention_heads=config.heads,
             num_key_value_heads=config.heads,
             max_position_embeddings=config.positions or 2 * config.context,
-            tie_word_embeddings=True,
+            rope_parameters={"rope_type": "default", "rope_theta": copying.THETA},
+            tie_word_embeddings=False,  # what a token is must stay readable while the output learns what follows
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )
     )
+    copying.give(model, config.seed)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return int(model.num_parameters())
