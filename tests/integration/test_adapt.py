@@ -189,6 +189,27 @@ def test_the_same_seed_gives_the_same_losses_and_another_does_not(base: Path, da
     assert losses(tmp_path / "other") != first
 
 
+def test_muon_learns_and_goes_on_from_a_checkpoint_as_if_nothing_had_happened(base: Path, data: Path, tmp_path: Path) -> None:
+    plan = {"method": "full", "muon": True, "learning_rate": 0.01, "save_steps": 3, "max_steps": 6}
+    whole = read(base, data, tmp_path / "whole", **plan)
+    adapt.train(whole, lambda _: None)
+    halved = read(base, data, tmp_path / "halved", **plan)
+    shutil.copytree(whole.out, halved.out)
+    for made in ("run.json", "model", "steps/checkpoint-6"):
+        path = halved.out / made
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    adapt.train(halved, lambda _: None)
+    assert losses(halved.out) == losses(whole.out)
+    assert losses(whole.out)[-1] < losses(whole.out)[0]
+    groups = torch.load(whole.out / "steps" / "checkpoint-6" / "optimizer.pt", weights_only=True)["param_groups"]
+    assert [group["use_muon"] for group in groups] == [True, False, False]
+
+
+def test_muon_is_refused_where_not_whole_matrices_learn(base: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="sets muon with method lora"):
+        read(base, data, tmp_path / "run", method="lora", muon=True)
+
+
 def test_pretraining_learns_from_every_token_of_long_documents(base: Path, tmp_path: Path) -> None:
     data = tiny_chat.save_data(tmp_path / "texts", 24, kind="pretrain")
     training = read(base, data, tmp_path / "run", "pretrain", packing=True, max_length=64, per_device_train_batch_size=2)
