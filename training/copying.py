@@ -82,4 +82,5 @@ def _turns(size: int) -> Tensor:
 
 def _directions(rows: int, columns: int, chance: torch.Generator) -> Tensor:
     """Return so many orthonormal columns, drawn by chance."""
-    return torch.linalg.qr(torch.randn(rows, columns, generator=chance))[0]
+    directions: Tensor = torch.linalg.qr(torch.randn(rows, columns, generator=chance))[0]
+    return directions

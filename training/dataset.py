@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ class Build:
     tell: Tell = lambda _: None
     reply: Reply | None = None
     approved: tuple[Mapping[str, Any], ...] = ()
+    lost: dict[str, int] = field(default_factory=dict)  # how many documents of a source cannot be read
 
     def run(self) -> dict[str, Any]:
         """Build what is not there yet and return the manifest. Raises BadInput where a source or an overlap stops it."""
@@ -114,11 +115,24 @@ class Build:
         for number, start in enumerate(range(0, len(known), PART), start=1):
             part = known[start : start + PART]
             yield self.steps.do(f"{name}-{number:03}", inputs, partial(self._rows_of_part, source, library, part))
-        yield self.steps.do(f"{name}-unclear", inputs, lambda _: _of_all(library.made, source.name))
+        yield self.steps.do(f"{name}-unclear", inputs, partial(self._rows_of_all, source, library))
 
     def _library(self, source: Source) -> Library:
-        passages = self.sheets if source.sort == "sheets" else sources.documents(source)
+        if source.sort == "sheets":
+            passages = self.sheets
+        else:
+            passages, lost = sources.documents(source)
+            self.lost[source.name] = len(lost)
+            for why in lost:
+                self.tell(f"left out: {why}")
         return Library.of(passages, self.config.languages, self.tests.values())
+
+    def _rows_of_all(self, source: Source, late: _Late, counts: Counter[str]) -> Iterator[Row]:
+        """Rows that no single document makes; the note of this step also says how many documents could not be read."""
+        yield from unanswerable.off_topic(late.made, source.name)
+        yield from unanswerable.clarifications(late.made, source.name)
+        if lost := self.lost.get(source.name):
+            counts["documents that cannot be read"] += lost
 
     def _rows_of_part(self, source: Source, late: _Late, part: list[str], counts: Counter[str]) -> Iterator[Row]:
         library = late.made
@@ -174,12 +188,6 @@ class _Late:
     def made(self) -> Library:
         """The library."""
         return self._make()
-
-
-def _of_all(library: Library, source: str) -> Iterator[Row]:
-    """Rows that no single document makes."""
-    yield from unanswerable.off_topic(library, source)
-    yield from unanswerable.clarifications(library, source)
 
 
 def code_hash() -> str:

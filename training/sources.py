@@ -13,7 +13,7 @@ from agri_llm import safety
 from agri_llm.errors import BadInput, DocumentUnreadable
 from agri_llm.records import Message, Passage, Question
 from agri_llm.sentences import split
-from knowledge_base.documents import read_all
+from knowledge_base.documents import Document, read_all
 from knowledge_base.languages import language_of
 from knowledge_base.passages import cut_all
 from training import rows
@@ -50,14 +50,17 @@ def files_of(source: Source) -> list[Path]:
     return found
 
 
-def documents(source: Source) -> list[Passage]:
-    """Return the passages of a folder of documents. Raises BadInput where a document cannot be read."""
-    found = []
+def documents(source: Source) -> tuple[list[Passage], list[DocumentUnreadable]]:
+    """Return the passages of a folder, and why some documents have none. Raises DocumentUnreadable where none has any."""
+    found, lost = list[Document](), list[DocumentUnreadable]()
     for document in read_all([Path(source.path)]):
         if isinstance(document, DocumentUnreadable):
-            raise document
-        found.append(document)
-    return cut_all(found)
+            lost.append(document)
+        else:
+            found.append(document)
+    if lost and not found:
+        raise lost[0]
+    return cut_all(found), lost
 
 
 def corrections(records: Iterable[Mapping[str, Any]], source: Source) -> Iterator[Row]:

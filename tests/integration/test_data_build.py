@@ -94,6 +94,26 @@ def test_every_configuration_can_be_read(tmp_path: Path) -> None:
         assert "sheets (sheets)" in data_config.described(config)
 
 
+def test_documents_that_cannot_be_read_are_named_and_the_others_make_rows(corpus: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "manuals"
+    folder.mkdir()
+    for sheet in sorted(corpus.rglob("*.md"))[:3]:
+        shutil.copy(sheet, folder)
+    (folder / "torn.pdf").write_bytes(b"%PDF-1.7 torn")
+    told: list[str] = []
+    manuals = {"name": "manuals", "sort": "documents", "path": str(folder)}
+    config = configured(tmp_path / "config.yaml", sources=[manuals])
+    manifest = built(config, tmp_path / "out", tell=told.append)
+    assert [line for line in told if line.startswith("left out: ") and "torn.pdf" in line]
+    notes = {note["step"]: note for note in manifest["steps"]}
+    assert notes["1-manuals-unclear"]["counts"] == {"documents that cannot be read": 1}
+    assert notes["1-manuals-001"]["rows_out"] > 0
+    for sheet in folder.glob("*.md"):
+        sheet.unlink()
+    with pytest.raises(BadInput, match=r"torn\.pdf"):
+        built(config, tmp_path / "none")
+
+
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
