@@ -22,16 +22,17 @@ def make_tokenizer(texts: Iterable[str], config: ChainConfig, folder: Path) -> A
 
     END ends an answer and a document alike, so that a decoder has met it before it is taught to answer.
     """
-    from tokenizers import ByteLevelBPETokenizer
-    from transformers import PreTrainedTokenizerFast
+    from transformers import Qwen2Tokenizer
 
-    trained = ByteLevelBPETokenizer()
-    trained.train_from_iterator(
-        texts, vocab_size=config.vocabulary, special_tokens=[PAD, BEGIN, END], show_progress=False, min_frequency=2
+    # Beside a Qwen2 the library reads any tokenizer as Qwen2's, with its way of cutting text, whatever its file says.
+    tokenizer = Qwen2Tokenizer().train_new_from_iterator(
+        ([text] for text in texts),
+        config.vocabulary,
+        new_special_tokens=[BEGIN, END],
+        show_progress=False,
+        min_frequency=2,
     )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=trained._tokenizer, eos_token=END, pad_token=PAD, extra_special_tokens=[BEGIN]
-    )
+    tokenizer.eos_token, tokenizer.pad_token = END, PAD
     tokenizer.chat_template = TEMPLATE
     if tokenizer.pad_token_id == tokenizer.eos_token_id:
         raise BadInput("the tokenizer fills up with its end token", "where an answer ends could not be learned", "report this")

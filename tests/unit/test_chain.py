@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from transformers import AutoTokenizer
 
 from agri_llm.errors import BadInput
 from agri_llm.prompts import REFUSAL_MARK
@@ -259,6 +260,10 @@ def test_a_tokenizer_from_nothing_has_our_marks_and_reads_any_text(tmp_path: Pat
     assert len(tokenizer("<|im_end|>")["input_ids"]) == 1
     parameters = from_scratch.make_decoder(tokenizer, ChainConfig(layers=1, hidden=64, intermediate=64, heads=2), tmp_path)
     assert 30_000 < parameters < 100_000
+    beside = AutoTokenizer.from_pretrained(tmp_path)  # which goes by the kind of the model there
+    for text in ("Rust  of wheat, 2025.\n\nIt's 30 % 番茄", said):
+        assert beside(text)["input_ids"] == tokenizer(text)["input_ids"]
+    assert (beside.eos_token, beside.pad_token) == ("<|im_end|>", "<|endoftext|>")
 
 
 def test_a_step_that_is_done_is_not_done_again(tmp_path: Path) -> None:
