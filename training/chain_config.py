@@ -30,6 +30,7 @@ class ChainConfig:
     shortest_characters: int = 200
     most_characters: int = 1_500_000  # of one file
     said_again: float = 0.25
+    sheets_read: int = 1  # times
     quality: float = 0.3
     half: bool = True  # compute in bfloat16
     kinds: tuple[str, ...] = ("grounded", "followup", "refusal", "clarification")
@@ -112,6 +113,8 @@ def _check(path: Path, found: ChainConfig) -> None:
         wrong = f"vocabulary to {found.vocabulary}, and 256 bytes and three marks need more"
     elif min(found.layers, found.hidden, found.intermediate, found.heads, found.context, found.answer_tokens) < 1:
         wrong = "a size below 1"
+    elif found.sheets_read < 1:
+        wrong = f"sheets_read to {found.sheets_read}, and the sheets are read at least once"
     elif found.positions and found.positions < found.context:
         wrong = f"positions to {found.positions}, and rows of {found.context} tokens are learned from"
     elif found.hidden % (2 * found.heads) or found.hidden % 64 or found.intermediate % 64:

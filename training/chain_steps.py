@@ -115,7 +115,7 @@ class Steps:
         learned = [
             tokens.document(tokenizer, row.text)
             for row in rows.read(self.out / "2-texts" / "train.jsonl")
-            if not row.id.endswith(chain_texts.AGAIN)  # twice the same would only spoil its counts
+            if not row.id.endswith(chain_texts.AGAIN)  # the same again would only spoil its counts
         ]
         texts = _texts(self.out / "2-texts" / "validation.jsonl")
         held_out = [tokens.document(tokenizer, text) for text in texts]

@@ -2,7 +2,9 @@
 
 Sheets stand on the side of the split on which the questions about them stand; other documents are dealt out by the hash of
 their names. A share of the pieces for training is said twice in a row: looking back for what comes next is what answering
-from passages needs, and so little text hardly teaches it otherwise (Olsson et al. 2022, arXiv 2209.11895).
+from passages needs, and so little text hardly teaches it otherwise (Olsson et al. 2022, arXiv 2209.11895). The sheets are
+read several times, because they are few beside the rest and the only ones in Chinese; up to four times is nearly as good as
+new text (Muennighoff et al. 2023, arXiv 2305.16264).
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from training.data_config import DataConfig, Source
 from training.progress import Tell
 from training.rows import MANIFEST, Row, answers_of, file_hash, identity, question_of, write_whole
 
-AGAIN = "-again"  # ends the id of a text that says its pieces twice
+AGAIN = "-again"  # ends the id of a text that was there before: read once more, or with its pieces said twice
 PIECE = 700  # characters of a piece said twice, so that both fit into a context
 JUDGED = 1500  # characters judged together: the filter learned from passages, and from stretches of them
 TAUGHT = 8  # every eighth passage of the sheets teaches the quality filter, as for data sets
@@ -48,6 +50,8 @@ def write(chain: Chain, data: Path, out: Path, tell: Tell) -> dict[str, Any]:
             "give more --texts, or raise held_out",
         )
     again = [_twice(row) for row in train if _share(row.id, "again") < chain.config.said_again]
+    sheets = [row for row in train if row.source == "sheets"]
+    again += [replace(row, id=f"{row.id}-{time}{AGAIN}") for time in range(1, chain.config.sheets_read) for row in sheets]
     rows.write(out / "train.jsonl", [*train, *again])
     rows.write(out / "validation.jsonl", held_out)
     write_manifest(out, ("train.jsonl", "validation.jsonl"))

@@ -51,6 +51,7 @@ def test_every_chain_that_ships_can_be_read(folder: str) -> None:
         ({"kinds": ["pretraining"]}, "nobody answers in it"),
         ({"held_out": 1.5}, "it is a share"),
         ({"said_again": -1}, "it is a share"),
+        ({"sheets_read": 0}, "at least once"),
         ({"vocabulary": 100}, "256 bytes"),
         ({"layers": 0}, "a size below 1"),
         ({"hidden": 96}, "multiple of 64"),
@@ -219,7 +220,7 @@ def test_texts_are_split_cleaned_and_free_of_what_is_asked_later(tmp_path: Path)
     answer = next(found for found in rows.read(data / "test.jsonl") if found.messages).messages[-1]["content"]
     (texts / "leak.md").write_text("# A copy\n\n" + answer.removesuffix("[1]") + " That is what somebody wrote down.\n" * 3)
     (texts / "tiny.txt").write_text("Too short.")
-    config = ChainConfig(shortest_characters=50, held_out=0.4, said_again=1.0)
+    config = ChainConfig(shortest_characters=50, held_out=0.4, said_again=1.0, sheets_read=3)
     given = chain_config.Chain(folder=tmp_path, config=config, out=tmp_path / "run", texts=(texts,))
     out = tmp_path / "out"
     out.mkdir()
@@ -230,7 +231,9 @@ def test_texts_are_split_cleaned_and_free_of_what_is_asked_later(tmp_path: Path)
     assert "train" in {each.id for each in train}
     assert said["left out"]["too short"] == 1
     once = [each for each in train if not each.id.endswith(chain_texts.AGAIN)]
-    assert len(train) == 2 * len(once)
+    sheets = [each for each in once if each.source == "sheets"]
+    assert len(train) == 2 * len(once) + 2 * len(sheets)
+    assert len({each.id for each in train}) == len(train)
     assert not {each.id for each in once} & {each.id for each in held_out}
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["files"]["train.jsonl"] == rows.file_hash(out / "train.jsonl")
