@@ -72,8 +72,10 @@ ifeq ($(GPU),1)
 endif
 	@echo "$(choices)" > $@
 
-test: $(STAMP) ## run all tests (ARGS="-k potato" for some)
-	@$(BIN)/python -m pytest $(ARGS)
+# Two at once, file by file, each with one thread: the tiny models of the tests are slower with more.
+WORKERS ?= 2
+test: $(STAMP) ## run all tests (ARGS="-k potato" for some; WORKERS=1 for one after the other)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(STAMP) ## look for mistakes without running: style, types, layers, Dockerfile, compose.yml
 	$(BIN)/ruff check .
