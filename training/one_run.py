@@ -11,16 +11,19 @@ import getpass
 import json
 import os
 import platform
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 from agri_llm.errors import BadInput
 from agri_llm.records import now
 
 LOCK = "lock.json"
+LOOKS = 5  # whoever asks who holds it has it for less than a millisecond
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +50,7 @@ def alone(folder: Path, run: Path, tell: Callable[[str], None]) -> Iterator[None
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            other = _read(folder)
-            raise BadInput(
-                f"a retraining is running ({other.described() if other else 'begun a moment ago'})",
-                "two at once would decide about each other's model",
-                "wait for it, or stop it and give its command again to go on",
-            ) from None
+        _take(file, folder)
         before = _read(folder)
         if before is not None:
             tell(f"The lock of {before.described()} is stale: that process ended without giving it back. It is taken over.")
@@ -78,6 +73,23 @@ def holder(folder: Path) -> Holder | None:
     except OSError:
         return None
     return None
+
+
+def _take(file: IO[str], folder: Path) -> None:
+    """Take the lock, also where somebody looks for a moment who holds it. Raises BadInput."""
+    for attempt in range(LOOKS):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05 if attempt < LOOKS - 1 else 0)
+        else:
+            return
+    other = _read(folder)
+    raise BadInput(
+        f"a retraining is running ({other.described() if other else 'begun a moment ago'})",
+        "two at once would decide about each other's model",
+        "wait for it, or stop it and give its command again to go on",
+    )
 
 
 def _me(run: Path) -> Holder:
