@@ -74,7 +74,7 @@ def build(material: Material, folder: Path, rules: Rules, tell: Callable[[str], 
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     material_file.write(part / RAW, material)
-    counted = {name: _write_part(part / name, made.rows[name]) for name in PARTS}
+    counted = {name: write_part(part / name, made.rows[name]) for name in PARTS}
     rows.write_json(part / RETRIEVAL, made.retrieval)
     write_whole(part / CARD, _card(made, counted))
     write_whole(
@@ -175,7 +175,8 @@ def _chat(draft: Draft, rules: Rules) -> dict[str, Any]:
     return pair_cleaning.row_of(draft, pair_cleaning.split_of(draft.group, rules)).to_json()
 
 
-def _write_part(folder: Path, found: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def write_part(folder: Path, found: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Write the rows of a part, each on its side, with a manifest that trainings check; returns the counts."""
     folder.mkdir()
     counted: dict[str, int] = {
         split: rows.write_json(folder / f"{split}.jsonl", [row for row in found if row["split"] == split]) for split in SPLITS
