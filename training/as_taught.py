@@ -99,7 +99,7 @@ def problem_of(answer: Answer, text: str) -> str:
     if not written:
         return "it is empty"
     for sentence in written:
-        found = safety.check_sentence(sentence, passages, _names)
+        found = safety.check_sentence(sentence, passages, names_in)
         if not isinstance(found, safety.Supported):
             return f"{found}: {sentence.strip()}"
     words = questions.length_in_words(_MARK.sub("", text))
@@ -112,5 +112,6 @@ def group_of(answer: Answer) -> str:
     return identity("question", *(words or [answer.question.text.casefold().strip()]))
 
 
-def _names(text: str) -> Sequence[str]:
+def names_in(text: str) -> Sequence[str]:
+    """Return the ids of the crops, problems and inputs that a text names."""
     return [mention.term.id for mention in glossary().find(text, set(NAMED))]
