@@ -107,7 +107,7 @@ def normal(text: str) -> str:
     """Return a text without regard to case, space, punctuation and width: "WEEVILS ?" is "weevils"; numbers keep theirs."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     words = " ".join(_MARKS.sub(" ", folded).split())
-    return _SPACE_IN_CHINESE.sub("", words)
+    return str(_SPACE_IN_CHINESE.sub("", words))
 
 
 def asked_hash(text: str) -> str:
