@@ -82,10 +82,10 @@ def of_reviews(reviews: Sequence[Review], comparisons: Sequence[Comparison] = ()
 
 def of_experts(reviews: Sequence[Review], seed: int = 0) -> list[ExpertAgreement]:
     """Return every expert against the others: in each criterion, and first ("") in all of them together."""
-    rated = {name: scores(reviews, name) for name in CRITERIA}
+    rated: dict[str, Ratings] = {name: scores(reviews, name) for name in CRITERIA}
     together = {f"{item} {name}": by for name, ratings in rated.items() for item, by in ratings.items()}
     people = sorted({review.reviewer for review in reviews})
-    return [_expert(person, name, ratings, seed) for person in people for name, ratings in {"": together, **rated}.items()]
+    return [_expert(person, name, ratings, seed) for person in people for name, ratings in [("", together), *rated.items()]]
 
 
 def looks_random(expert: ExpertAgreement, threshold: float = TENTATIVE, enough: int = ENOUGH) -> bool:
