@@ -20,7 +20,7 @@ from sklearn.metrics import cohen_kappa_score
 from agri_llm.judgements import CRITERIA, Comparison, Review
 
 RELIABLE, TENTATIVE = 0.800, 0.667  # Krippendorff, Content Analysis, 2nd edition (2004), page 241
-ENOUGH = 20  # items judged twice, below which nothing is said of a person: the interval would be half the scale
+ENOUGH = 20  # items judged twice, below which nothing is said of a person; our choice, no published figure
 DRAWS = 500  # of the bootstrap
 Level = Literal["ordinal", "nominal"]
 Ratings = Mapping[str, Mapping[str, int]]  # item → expert → value

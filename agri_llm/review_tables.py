@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index
+from sqlalchemy import JSON, Double, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from agri_llm.judgements import Comparison, Preferred, Review
@@ -26,7 +26,7 @@ class ReviewRow(Base):
     citations: Mapped[dict[str, str]] = mapped_column(JSON)  # JSON has no numbers as keys
     correction: Mapped[str]
     comment: Mapped[str]
-    seconds: Mapped[float | None]
+    seconds: Mapped[float | None] = mapped_column(Double)
     wants_another: Mapped[bool]
     created_at: Mapped[datetime]
 
@@ -37,7 +37,8 @@ class AlternativeRow(Base):
     __tablename__ = "alternatives"
     __table_args__ = (Index(None, "wants_another", "answer_id"),)
 
-    answer_id: Mapped[str] = mapped_column(ForeignKey("answers.id", ondelete="CASCADE"), primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    answer_id: Mapped[str] = mapped_column(ForeignKey("answers.id", ondelete="CASCADE"), index=True, unique=True)
     shown_id: Mapped[str] = mapped_column(ForeignKey("answers.id", ondelete="CASCADE"), index=True)
     wants_another: Mapped[bool]
     created_at: Mapped[datetime]

@@ -16,7 +16,7 @@ from agri_llm.accounts import require
 from agri_llm.database import Transaction, insert_into
 from agri_llm.errors import BadInput, NotAllowed
 from agri_llm.judgements import Comparison, Review
-from agri_llm.records import Answer, FeedbackStatus, now
+from agri_llm.records import Answer, FeedbackStatus, new_id, now
 from agri_llm.review_tables import (
     AlternativeRow,
     ClaimRow,
@@ -110,7 +110,8 @@ class Reviews:
                 return False
             session.add(answer_row(ALTERNATIVE, answer, now()))
             session.flush()
-            session.add(AlternativeRow(answer_id=answer.id, shown_id=shown.id, wants_another=True, created_at=now()))
+            link = AlternativeRow(id=new_id(), answer_id=answer.id, shown_id=shown.id, wants_another=True, created_at=now())
+            session.add(link)
             return True
 
     def decide_correction(self, by: str, feedback_id: str, status: FeedbackStatus, text: str = "") -> None:

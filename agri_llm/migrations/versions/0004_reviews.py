@@ -72,7 +72,7 @@ def _make_reviews() -> None:
         _json("citations"),
         _text("correction"),
         _text("comment"),
-        sa.Column("seconds", sa.Float(), nullable=True),
+        sa.Column("seconds", sa.Double(), nullable=True),
         _flag("wants_another"),
         _time("created_at"),
         _belongs_to("reviews", "answer_id", "answers"),
@@ -86,14 +86,15 @@ def _make_reviews() -> None:
 def _make_alternatives() -> None:
     op.create_table(
         "alternatives",
+        *_id("alternatives"),
         _text("answer_id"),
         _text("shown_id"),
         _flag("wants_another"),
         _time("created_at"),
-        sa.PrimaryKeyConstraint("answer_id", name=op.f("pk_alternatives")),
         _belongs_to("alternatives", "answer_id", "answers"),
         _belongs_to("alternatives", "shown_id", "answers"),
     )
+    _index("alternatives", "answer_id", unique=True)
     _index("alternatives", "shown_id")
     _index("alternatives", "wants_another", "answer_id")
 
