@@ -24,6 +24,7 @@ from training.rows import identity
 _MARK = regex.compile(r"\[(\d{1,3})\]")
 _AGAIN = regex.compile(r"(\[\d+\])\1+")
 _DISTRICT = regex.compile(r"[,;，、]\s*")
+SIGNED = "signed"  # the model of answers that an agronomist vouched for: none wrote them
 NAMED = ("disease", "pest", "input", "crop")
 
 
@@ -39,7 +40,7 @@ def request_of(answer: Answer) -> tuple[Message, ...]:
     They are put together anew from question and passages, so that a place is no finer than a region, and a refusal, which is
     kept without messages, can be learned from too.
     """
-    if not answer.passages:
+    if not answer.passages or answer.model == SIGNED:
         return ()
     question = replace(answer.question, photos=(), place=coarse_place(answer.question.place))
     hits = [Hit(passage=passage, score=1.0) for passage in read_by_the_writer(answer)]

@@ -24,6 +24,7 @@ from sqlalchemy import inspect as inspect_database
 from agri_llm import migrations
 from agri_llm.database import checked_address, copying_tables, make_engine
 from agri_llm.errors import AgriError, BadInput, NotYours, SettingsInvalid, StoreUnavailable
+from agri_llm.judgements import Outcome
 from agri_llm.records import (
     Answer,
     Citation,
@@ -37,12 +38,13 @@ from agri_llm.records import (
     Rating,
     new_id,
 )
-from agri_llm.store import ConversationSummary, Store
+from agri_llm.store import Store
 from agri_llm.tables import Base, ConversationRow
 
 if TYPE_CHECKING:
     from conftest import PostgresServer
 
+REVISIONS = sorted(file.name[:4] for file in Path(migrations.__file__).parent.glob("versions/0*.py"))
 AMINA, BORIS = "visitor:amina", "visitor:boris"
 
 
@@ -412,7 +414,7 @@ def test_nobody_votes_in_the_name_of_another(store: Store) -> None:
 # Owners: each public method, as somebody else
 
 STRANGERS = [BORIS, "agronomist", "admin", "", "%", "visitor:amin_", "VISITOR:AMINA", "visitor:amina ", "deleted"]
-WITHOUT_OWNER = {"migrate", "schema_state", "ping", "backup", "close"}
+WITHOUT_OWNER = {"migrate", "schema_state", "ping", "backup", "close", "teachable"}
 Attempt = Callable[[Store, str, str, Answer], object]
 
 
@@ -447,6 +449,18 @@ MATRIX: dict[str, tuple[Attempt, object]] = {
     "delete_conversation": (lambda store, owner, conversation, answer: store.delete_conversation(owner, conversation), REFUSED),
     "answer": (lambda store, owner, conversation, answer: store.answer(owner, answer.id), None),
     "forget": (lambda store, owner, conversation, answer: store.forget(owner), 0),
+    "save_outcome": (
+        lambda store, owner, conversation, answer: store.save_outcome(
+            owner, Outcome(answer_id=answer.id, result="failed", author=owner)
+        ),
+        REFUSED,
+    ),
+    "outcome_of": (lambda store, owner, conversation, answer: store.outcome_of(owner, answer.id), None),
+    "skip_outcome": (lambda store, owner, conversation, answer: store.skip_outcome(owner, answer.id), REFUSED),
+    "awaiting_outcome": (
+        lambda store, owner, conversation, answer: store.awaiting_outcome(owner, datetime.now(UTC), after_days=-1),
+        None,
+    ),
 }
 
 
@@ -462,11 +476,13 @@ def test_every_method_with_an_owner_stands_in_the_matrix() -> None:
     assert set(MATRIX) | WITHOUT_OWNER == set(public_methods())
 
 
-def everything(store: Store) -> tuple[list[ConversationSummary], list[list[Answer]], list[Feedback | None]]:
+def everything(store: Store) -> tuple[object, ...]:
     """All that Amina can see."""
     lines = store.conversations(AMINA)
     talks = [store.turns(AMINA, line.id) for line in lines]
-    return lines, talks, [store.feedback_of(AMINA, answer.id) for talk in talks for answer in talk]
+    votes = [store.feedback_of(AMINA, answer.id) for talk in talks for answer in talk]
+    outcomes = [store.outcome_of(AMINA, answer.id) for talk in talks for answer in talk]
+    return lines, talks, votes, outcomes, store.awaiting_outcome(AMINA, datetime.now(UTC), after_days=-1)
 
 
 @pytest.mark.parametrize("method", sorted(public_methods().keys() - WITHOUT_OWNER))
@@ -474,6 +490,7 @@ def test_a_stranger_sees_and_changes_nothing(store: Store, method: str) -> None:
     answer = turn()
     conversation = saved(store, answer)
     store.save_feedback(AMINA, vote(answer))
+    store.save_outcome(AMINA, Outcome(answer_id=answer.id, result="worked", author=AMINA))
     before = everything(store)
     attempt, expected = MATRIX[method]
     for stranger in STRANGERS:
@@ -575,7 +592,8 @@ def test_two_servers_that_start_at_once_make_the_tables_once(database_url: str) 
     stores = [Store(database_url) for _ in range(4)]
     with ThreadPoolExecutor(4) as threads:
         applied = list(threads.map(Store.migrate, stores))
-    assert sorted(map(len, applied)) == [0, 0, 0, 2]
+    versions = Path(migrations.__file__).parent.glob("versions/0*.py")
+    assert sorted(map(len, applied)) == [0, 0, 0, len(list(versions))]
     assert {store.schema_state() for store in stores} == {"current"}
     for store in stores:
         store.close()
@@ -587,7 +605,7 @@ def test_two_servers_that_start_at_once_make_the_tables_once(database_url: str) 
 def test_an_empty_database_is_brought_to_the_newest_schema_once(database_url: str) -> None:
     store = Store(database_url)
     assert store.schema_state() == "empty"
-    assert store.migrate() == ["0001", "0002"]
+    assert store.migrate() == REVISIONS
     assert store.schema_state() == "current"
     assert store.migrate() == []
     store.close()
@@ -627,7 +645,7 @@ def test_down_to_nothing_and_up_again(store: Store, database_url: str) -> None:
         command.downgrade(migrations.config(connection), "base")
         assert set(inspect_database(connection).get_table_names()) == {"alembic_version"}
     assert store.schema_state() == "empty"
-    assert store.migrate() == ["0001", "0002"]
+    assert store.migrate() == REVISIONS
     conversation = saved(store, turn())
     assert len(store.turns(AMINA, conversation)) == 1
 
@@ -686,7 +704,7 @@ def later_revision(folder: Path, change: str) -> Path:
     folder.mkdir()
     (folder / "9999_later.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n\n"
-        'revision = "9999"\ndown_revision = "0002"\nbranch_labels = None\ndepends_on = None\n\n\n'
+        'revision = "9999"\ndown_revision = "' + REVISIONS[-1] + '"\nbranch_labels = None\ndepends_on = None\n\n\n'
         f"def upgrade():\n    {change}\n\n\ndef downgrade():\n    pass\n"
     )
     return folder
@@ -703,7 +721,7 @@ def test_a_change_that_copies_a_table_keeps_the_rows_that_belong_to_it(database_
     fill_0001(database_url)
     versions = later_revision(tmp_path / "later", COPY_CONVERSATIONS)
     with inside(database_url, copying=True) as connection:
-        assert migrations.upgrade(migrations.config(connection, versions)) == ["0002", "9999"]
+        assert migrations.upgrade(migrations.config(connection, versions)) == [*REVISIONS[1:], "9999"]
     assert [rows(database_url, table) for table in ("conversations", "questions", "answers", "feedback")] == [1, 1, 1, 1]
     with inside(database_url) as connection:
         rules = inspect_database(connection).get_check_constraints("conversations")
