@@ -29,6 +29,7 @@ from agri_llm.judgements import Material, Outcome
 from agri_llm.migrations import SchemaState
 from agri_llm.outcomes import Outcomes
 from agri_llm.photo_tables import ConsentRow, QuestionPhotoRow
+from agri_llm.promotions import Promotions
 from agri_llm.queue import Queue
 from agri_llm.records import Answer, Feedback, new_id, now
 from agri_llm.reviews import Reviews
@@ -80,6 +81,7 @@ class Store:
         self.reviews = Reviews(self._writing, self._reading)
         self.queue = Queue(self._writing, self._reading)
         self.signed = Signed(self._writing, self._reading)
+        self.promotions = Promotions(self._writing, self._reading)
 
     # The database itself
 
