@@ -7,14 +7,13 @@ Nothing comes in here unless its owner said yes: for all their questions (`allow
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from agri_llm.database import not_yours
+from agri_llm.database import Transaction, insert_into, not_yours
 from agri_llm.errors import BadInput
 from agri_llm.photo_tables import (
     ConsentRow,
@@ -27,12 +26,11 @@ from agri_llm.photo_tables import (
     photo_values,
 )
 from agri_llm.records import OTHER, Answer, FeedbackStatus, Photo, PhotoLabel, new_id, now
-from agri_llm.tables import Base, ConversationRow, QuestionRow
+from agri_llm.tables import ConversationRow, QuestionRow
 
 LONGEST_COMMENT = 200  # characters; a condition has a name of a few words
 LONGEST_LABEL = 100
 ACCEPTED: tuple[FeedbackStatus, ...] = ("approved", "edited")  # what a training may learn from
-Transaction = Callable[[], AbstractContextManager[Session]]
 
 
 class Album:
@@ -46,7 +44,7 @@ class Album:
         """Remember that the owner lets us keep the photos of their questions from now on."""
         values = {"id": new_id(), "owner": owner, "created_at": now()}
         with self._writing() as session:
-            session.execute(_insert(session, ConsentRow).values(values).on_conflict_do_nothing(index_elements=["owner"]))
+            session.execute(insert_into(session, ConsentRow).values(values).on_conflict_do_nothing(index_elements=["owner"]))
 
     def is_allowed(self, owner: str) -> bool:
         """Whether the owner lets us keep the photos of all their questions."""
@@ -137,12 +135,12 @@ def keep_photos(session: Session, owner: str, answer: Answer) -> None:
     moment, question = now(), answer.question
     rows = [photo_values(photo, moment) for photo in question.photos]
     for values in sorted(rows, key=lambda each: str(each["sha256"])):  # in one order, so that nobody waits for each other
-        insert = _insert(session, PhotoRow).values(values)
+        insert = insert_into(session, PhotoRow).values(values)
         # An update that changes nothing holds the row until we are done: nobody deletes it as the last one in between.
         session.execute(insert.on_conflict_do_update(index_elements=["sha256"], set_={"width": values["width"]}))
     for position, values in enumerate(rows):
         link = link_values(owner, question.id, position, values["sha256"], answer.diagnosis, moment)
-        insert = _insert(session, QuestionPhotoRow).values(link)
+        insert = insert_into(session, QuestionPhotoRow).values(link)
         session.execute(insert.on_conflict_do_nothing(index_elements=["question_id", "position"]))
 
 
@@ -235,10 +233,5 @@ def _say(session: Session, owner: str, link_id: str, label: str, comment: str) -
     said = {"label": label, "comment": comment, "status": "new", "reviewer": None, "updated_at": moment}
     first = {"id": new_id(), "question_photo_id": link_id, "owner": owner, "created_at": moment}
     changed = or_(PhotoLabelRow.label != label, PhotoLabelRow.comment != comment)
-    insert = _insert(session, PhotoLabelRow).values(first | said)
+    insert = insert_into(session, PhotoLabelRow).values(first | said)
     session.execute(insert.on_conflict_do_update(index_elements=["question_photo_id", "owner"], set_=said, where=changed))
-
-
-def _insert(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
-    """Return an INSERT that can say what happens where the row is there already."""
-    return postgresql.insert(table) if session.get_bind().dialect.name == "postgresql" else sqlite.insert(table)

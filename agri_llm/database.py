@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, exc, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import DeclarativeBase, Session
 
 from agri_llm.errors import BadInput, NotYours, SettingsInvalid, StoreUnavailable
 
 SQLITE_WAIT_MILLISECONDS = 10_000  # how long a writer waits for the one before it
+Transaction = Callable[[], AbstractContextManager[Session]]  # how the parts of the store read and write
 
 
 def checked_address(url: str) -> URL:
@@ -117,3 +120,8 @@ def not_yours(what: str, its_id: str) -> NotYours:
     return NotYours(
         f"The {what} {its_id} is not among yours", "people see and change only their own", "open one from your own list"
     )
+
+
+def insert_into(session: Session, table: type[DeclarativeBase]) -> postgresql.Insert | sqlite.Insert:
+    """Return an INSERT that can say what happens where the row is there already."""
+    return postgresql.insert(table) if session.get_bind().dialect.name == "postgresql" else sqlite.insert(table)

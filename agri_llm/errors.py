@@ -12,6 +12,7 @@ AgriError                        shown to people as one sentence, exit status 1
 ├── TrainingStopped              a training that ended before its time; the same command goes on
 ├── StoreUnavailable             the database does not answer; answering goes on without it
 ├── NotYours                     a conversation or answer that is not among this person's own
+├── NotAllowed                   something that this person's account may not do
 └── SettingsInvalid              a setting that cannot work, with the place it came from
 
 A clarification or a refusal is an `Answer`, never an error.
@@ -70,6 +71,10 @@ class StoreUnavailable(AgriError):
 
 class NotYours(AgriError):
     """A conversation or answer that is not among this person's own; whether it exists at all is not said."""
+
+
+class NotAllowed(AgriError):
+    """Something that this person may not do: not signed in, another role, or an account that is no longer active."""
 
 
 class SettingsInvalid(AgriError):

@@ -19,10 +19,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, sessionmaker
 
 from agri_llm import migrations
+from agri_llm.account_tables import TrainingConsentRow
+from agri_llm.accounts import Accounts
 from agri_llm.album import Album, keep_allowed, letting_go, lock_conversations, of_conversation, photos_of
+from agri_llm.consents import Consents
 from agri_llm.database import checked_address, copying_tables, errors_for_people, make_engine, not_yours
 from agri_llm.errors import BadInput
+from agri_llm.judgements import Outcome
 from agri_llm.migrations import SchemaState
+from agri_llm.outcomes import Outcomes
 from agri_llm.photo_tables import ConsentRow, QuestionPhotoRow
 from agri_llm.records import Answer, Feedback, new_id, now
 from agri_llm.tables import (
@@ -66,6 +71,9 @@ class Store:
         self._writers = sessionmaker(self._engine)
         self._readers = sessionmaker(self._engine.execution_options(read_only=True))
         self.album = Album(self._writing, self._reading, self._scrub)
+        self.accounts = Accounts(self._writing, self._reading)
+        self.consents = Consents(self._writing, self._reading)
+        self._outcomes = Outcomes(self._writing, self._reading)
 
     # The database itself
 
@@ -196,6 +204,7 @@ class Store:
         with self._writing() as session:
             lock_conversations(session, owner)
             session.execute(delete(ConsentRow).where(ConsentRow.owner == owner))
+            session.execute(delete(TrainingConsentRow).where(TrainingConsentRow.owner == owner))
             session.execute(delete(FeedbackRow).where(FeedbackRow.owner == owner))
             with letting_go(session, QuestionPhotoRow.owner == owner):
                 conversations = _changed(session, delete(ConversationRow).where(ConversationRow.owner == owner))
@@ -224,6 +233,24 @@ class Store:
         with self._reading() as session:
             row = session.scalar(query)
             return None if row is None else feedback_from(row)
+
+    # What became of advice
+
+    def save_outcome(self, owner: str, outcome: Outcome) -> None:
+        """Keep what became of the owner's advice; a second word replaces the first. Raises NotYours, BadInput."""
+        self._outcomes.save(owner, outcome)
+
+    def outcome_of(self, owner: str, answer_id: str) -> Outcome | None:
+        """Return what the owner said became of an answer, or None."""
+        return self._outcomes.of(owner, answer_id)
+
+    def awaiting_outcome(self, owner: str, now: datetime, after_days: float = 5) -> Answer | None:
+        """Return the owner's newest advice older than so many days of which they said nothing yet, or None."""
+        return self._outcomes.awaiting(owner, now, after_days)
+
+    def skip_outcome(self, owner: str, answer_id: str) -> None:
+        """Never ask the owner again what became of this answer. Raises NotYours."""
+        self._outcomes.skip(owner, answer_id)
 
     # One transaction, one way to fail
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from alembic import context
 
-from agri_llm import photo_tables
+from agri_llm import account_tables, photo_tables  # noqa: F401 - their tables belong to Base.metadata
+from agri_llm.tables import Base
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=photo_tables.PhotoRow.metadata,
+    target_metadata=Base.metadata,
     render_as_batch=True,  # SQLite cannot alter most things: Alembic copies the table instead
     compare_type=True,
     compare_server_default=True,

@@ -24,6 +24,7 @@ from sqlalchemy import inspect as inspect_database
 from agri_llm import migrations
 from agri_llm.database import checked_address, copying_tables, make_engine
 from agri_llm.errors import AgriError, BadInput, NotYours, SettingsInvalid, StoreUnavailable
+from agri_llm.judgements import Outcome
 from agri_llm.records import (
     Answer,
     Citation,
@@ -37,7 +38,7 @@ from agri_llm.records import (
     Rating,
     new_id,
 )
-from agri_llm.store import ConversationSummary, Store
+from agri_llm.store import Store
 from agri_llm.tables import Base, ConversationRow
 
 if TYPE_CHECKING:
@@ -447,6 +448,18 @@ MATRIX: dict[str, tuple[Attempt, object]] = {
     "delete_conversation": (lambda store, owner, conversation, answer: store.delete_conversation(owner, conversation), REFUSED),
     "answer": (lambda store, owner, conversation, answer: store.answer(owner, answer.id), None),
     "forget": (lambda store, owner, conversation, answer: store.forget(owner), 0),
+    "save_outcome": (
+        lambda store, owner, conversation, answer: store.save_outcome(
+            owner, Outcome(answer_id=answer.id, result="failed", author=owner)
+        ),
+        REFUSED,
+    ),
+    "outcome_of": (lambda store, owner, conversation, answer: store.outcome_of(owner, answer.id), None),
+    "skip_outcome": (lambda store, owner, conversation, answer: store.skip_outcome(owner, answer.id), REFUSED),
+    "awaiting_outcome": (
+        lambda store, owner, conversation, answer: store.awaiting_outcome(owner, datetime.now(UTC), after_days=-1),
+        None,
+    ),
 }
 
 
@@ -462,11 +475,13 @@ def test_every_method_with_an_owner_stands_in_the_matrix() -> None:
     assert set(MATRIX) | WITHOUT_OWNER == set(public_methods())
 
 
-def everything(store: Store) -> tuple[list[ConversationSummary], list[list[Answer]], list[Feedback | None]]:
+def everything(store: Store) -> tuple[object, ...]:
     """All that Amina can see."""
     lines = store.conversations(AMINA)
     talks = [store.turns(AMINA, line.id) for line in lines]
-    return lines, talks, [store.feedback_of(AMINA, answer.id) for talk in talks for answer in talk]
+    votes = [store.feedback_of(AMINA, answer.id) for talk in talks for answer in talk]
+    outcomes = [store.outcome_of(AMINA, answer.id) for talk in talks for answer in talk]
+    return lines, talks, votes, outcomes, store.awaiting_outcome(AMINA, datetime.now(UTC), after_days=-1)
 
 
 @pytest.mark.parametrize("method", sorted(public_methods().keys() - WITHOUT_OWNER))
@@ -474,6 +489,7 @@ def test_a_stranger_sees_and_changes_nothing(store: Store, method: str) -> None:
     answer = turn()
     conversation = saved(store, answer)
     store.save_feedback(AMINA, vote(answer))
+    store.save_outcome(AMINA, Outcome(answer_id=answer.id, result="worked", author=AMINA))
     before = everything(store)
     attempt, expected = MATRIX[method]
     for stranger in STRANGERS:
@@ -575,7 +591,8 @@ def test_two_servers_that_start_at_once_make_the_tables_once(database_url: str) 
     stores = [Store(database_url) for _ in range(4)]
     with ThreadPoolExecutor(4) as threads:
         applied = list(threads.map(Store.migrate, stores))
-    assert sorted(map(len, applied)) == [0, 0, 0, 2]
+    versions = Path(migrations.__file__).parent.glob("versions/0*.py")
+    assert sorted(map(len, applied)) == [0, 0, 0, len(list(versions))]
     assert {store.schema_state() for store in stores} == {"current"}
     for store in stores:
         store.close()
