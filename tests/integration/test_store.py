@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from conftest import PostgresServer
 
 AMINA, BORIS = "visitor:amina", "visitor:boris"
+REVISIONS = sorted(file.name[:4] for file in Path(migrations.__file__).parent.glob("versions/0*.py"))
 
 
 def passage(**details: Any) -> Passage:
@@ -591,8 +592,7 @@ def test_two_servers_that_start_at_once_make_the_tables_once(database_url: str) 
     stores = [Store(database_url) for _ in range(4)]
     with ThreadPoolExecutor(4) as threads:
         applied = list(threads.map(Store.migrate, stores))
-    versions = Path(migrations.__file__).parent.glob("versions/0*.py")
-    assert sorted(map(len, applied)) == [0, 0, 0, len(list(versions))]
+    assert sorted(map(len, applied)) == [0, 0, 0, len(REVISIONS)]
     assert {store.schema_state() for store in stores} == {"current"}
     for store in stores:
         store.close()
@@ -604,7 +604,7 @@ def test_two_servers_that_start_at_once_make_the_tables_once(database_url: str) 
 def test_an_empty_database_is_brought_to_the_newest_schema_once(database_url: str) -> None:
     store = Store(database_url)
     assert store.schema_state() == "empty"
-    assert store.migrate() == ["0001", "0002"]
+    assert store.migrate() == REVISIONS
     assert store.schema_state() == "current"
     assert store.migrate() == []
     store.close()
@@ -644,7 +644,7 @@ def test_down_to_nothing_and_up_again(store: Store, database_url: str) -> None:
         command.downgrade(migrations.config(connection), "base")
         assert set(inspect_database(connection).get_table_names()) == {"alembic_version"}
     assert store.schema_state() == "empty"
-    assert store.migrate() == ["0001", "0002"]
+    assert store.migrate() == REVISIONS
     conversation = saved(store, turn())
     assert len(store.turns(AMINA, conversation)) == 1
 
@@ -703,7 +703,7 @@ def later_revision(folder: Path, change: str) -> Path:
     folder.mkdir()
     (folder / "9999_later.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n\n"
-        'revision = "9999"\ndown_revision = "0002"\nbranch_labels = None\ndepends_on = None\n\n\n'
+        f'revision = "9999"\ndown_revision = "{REVISIONS[-1]}"\nbranch_labels = None\ndepends_on = None\n\n\n'
         f"def upgrade():\n    {change}\n\n\ndef downgrade():\n    pass\n"
     )
     return folder
@@ -720,7 +720,7 @@ def test_a_change_that_copies_a_table_keeps_the_rows_that_belong_to_it(database_
     fill_0001(database_url)
     versions = later_revision(tmp_path / "later", COPY_CONVERSATIONS)
     with inside(database_url, copying=True) as connection:
-        assert migrations.upgrade(migrations.config(connection, versions)) == ["0002", "9999"]
+        assert migrations.upgrade(migrations.config(connection, versions)) == [*REVISIONS[1:], "9999"]
     assert [rows(database_url, table) for table in ("conversations", "questions", "answers", "feedback")] == [1, 1, 1, 1]
     with inside(database_url) as connection:
         rules = inspect_database(connection).get_check_constraints("conversations")
