@@ -57,9 +57,7 @@ class Accounts:
     def invitation(self, code: str) -> tuple[LinkKind, Role, str] | None:
         """Return what a code is for, the role it gives and the name it was made for; None where it no longer works."""
         with self._reading() as session:
-            row = session.scalar(
-                select(LinkRow).where(LinkRow.code_sha256 == sign_ins.digest(code), LinkRow.expires_at > now())
-            )
+            row = account_links.find(session, code)
             return None if row is None else (row.kind, row.role, row.name)
 
     def accept(self, code: str, name: str, password: str) -> Account:

@@ -262,6 +262,6 @@ def test_the_tables_of_photos_go_and_come_without_the_rest(store: Store, databas
         assert not set(TABLES) & set(inspect(connection).get_table_names())
     engine.dispose()
     assert store.schema_state() == "behind"
-    assert store.migrate() == ["0002"]
+    assert store.migrate()[0] == "0002"
     assert counts(database_url) == {}
     assert store.turns(AMINA, conversation)[0].question.photos == ()
