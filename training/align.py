@@ -62,6 +62,15 @@ def train(training: Training, tell: Tell) -> Path:
         return _finish(training, trainer, parent, found, stops, seconds, tell)
 
 
+def check(training: Training) -> list[str]:
+    """Return what can be said before anything is loaded: rows, template, start. Raises BadInput, ModelMissing."""
+    with adapt.sentences(training):
+        tokenizer, serving, stops = adapt.load_tokenizer(_as_sft(training))
+        parent = start_of(cast(Alignment, training.ours))
+        found = pair_rows.read(training, training.kind, tokenizer, stops)
+        return [*pair_rows.check(training, training.kind, found), check_template(tokenizer, serving, parent)]
+
+
 def _as_sft(training: Training) -> Training:
     from dataclasses import replace
 

@@ -19,7 +19,7 @@ from scipy.stats import norm, t
 CONFIDENCE = 0.95
 FEWEST_GROUPS = 10  # below, the sandwich is not to be trusted (Cameron and Miller 2015, section VI)
 PRIOR = 0.5  # of a win and of a loss at equal length, added so that an unbroken row of wins is not a certainty
-RIDGE = 1.0  # precision of the slope's prior: length decides nothing until it is seen to
+RIDGE = 1.0  # precision of the slope's prior, log odds for e times the length: it decides little until it is seen to
 POWER = 0.8
 STEPS = 50
 
@@ -60,8 +60,7 @@ def measure(comparisons: Sequence[Comparison]) -> WinRate:
     if not comparisons:
         return WinRate(value=0.5, low=0.0, high=1.0, plain=0.5, longer=0.0, comparisons=0, decisive=0, groups=0)
     lengths = np.array([math.log((each.length + 1) / (each.other_length + 1)) for each in comparisons])
-    spread = float(lengths.std())
-    design = np.stack([np.ones(len(lengths)), lengths / spread if spread > 0 else np.zeros(len(lengths))], axis=1)
+    design = np.stack([np.ones(len(lengths)), lengths], axis=1)
     _, places = np.unique([each.group for each in comparisons], return_inverse=True)
     place, error = fit(design, outcomes, places)
     wide = float(t.ppf((1 + CONFIDENCE) / 2, max(1, groups - 1))) * error
@@ -81,7 +80,7 @@ def measure(comparisons: Sequence[Comparison]) -> WinRate:
 def fit(design: NDArray[np.float64], outcomes: NDArray[np.float64], groups: NDArray[np.intp]) -> tuple[float, float]:
     """Return the intercept of the logistic regression (log odds) and its standard error, clustered by group.
 
-    `design` is (comparisons, 2): ones, and the standardised difference of length.
+    `design` is (comparisons, 2): ones, and the logarithm of how many times longer the candidate's answer is.
     """
     weights = np.zeros(2)
     prior = np.array([PRIOR, RIDGE])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 import typer
 
 from agri_llm.errors import AgriError, BadInput, StoreUnavailable
-from ui.commands import data, evaluating, exporting, photos, preferences, train
+from ui.commands import data, evaluating, exporting, photos, preferences, retraining, train
 from ui.commands.console import end as _end
 from ui.commands.console import open_index
 from ui.commands.console import say as _say
@@ -218,6 +218,8 @@ data.app.command("examples")(preferences.examples)
 app.command()(photos.diagnose)
 app.command()(evaluating.evaluate)
 app.command()(exporting.export)
+app.command()(retraining.retrain)
+app.command()(retraining.promote)
 
 
 @app.command()

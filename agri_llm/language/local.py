@@ -50,7 +50,7 @@ class LocalModel:
     ) -> None:
         path, adapter = _at_home(path), _at_home(adapter or "")
         self.name = Path(path).name or path
-        self.adapter = Path(adapter).name if adapter else None
+        self.adapter = adapter_name(adapter) if adapter else None
         self._tokenizer, self._model = _load_model(path, four_bit=four_bit)
         self._parameters = int(self._model.num_parameters())
         self._max_new_tokens = max_new_tokens
@@ -142,6 +142,12 @@ class LocalModel:
                 "ask a shorter question, or choose a model with a longer context in AGRI_MODEL",
             )
         return min(self._max_new_tokens, self._context - prompt_tokens)
+
+
+def adapter_name(adapter: str) -> str:
+    """Return what an adapter is called in answers: its folder, or that of the run where it is the `adapter` of one."""
+    folder = Path(adapter)
+    return folder.parent.name if folder.name == "adapter" and folder.parent.name else folder.name
 
 
 def _at_home(path: str) -> str:

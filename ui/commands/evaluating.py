@@ -70,7 +70,7 @@ def evaluated(wanted: Wanted) -> Report:
     suites = [cases.find(name) for name in (wanted.suites or cases.shipped_names())]
     adapter = str(wanted.adapter) if wanted.adapter else wiring.settings().adapter
     contract, others = _other(wanted, suites) if wanted.compare else ({}, [])
-    report = _report(wiring.assistant_with(adapter), adapter, suites, wanted)
+    report = report_of(wiring.assistant_with(adapter), adapter, suites, wanted)
     if wanted.compare:
         from training.evaluate import compare
 
@@ -87,11 +87,12 @@ def _other(wanted: Wanted, suites: Sequence[Suite]) -> tuple[dict[str, str], Seq
     if wanted.compare != "base" and not (other / ADAPTER).is_file():
         return report.read_outcomes(other)
     adapter = None if wanted.compare == "base" else str(other)
-    asked = _report(wiring.assistant_with(adapter), adapter, suites, wanted)
+    asked = report_of(wiring.assistant_with(adapter), adapter, suites, wanted)
     return dict(asked.contract), asked.outcomes
 
 
-def _report(assistant: Assistant, adapter: str | None, suites: Sequence[Suite], wanted: Wanted) -> Report:
+def report_of(assistant: Assistant, adapter: str | None, suites: Sequence[Suite], wanted: Wanted) -> Report:
+    """Ask suites of an assistant; what was asked before costs nothing."""
     from training.evaluate import evaluate
     from training.kept import Kept
     from training.replies import Checked, Unchecked, can_weigh

@@ -1,0 +1,226 @@
+"""A retraining from words of people to a promoted adapter and back, on a tiny base in four bits; killed, refused, kept out."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_chat
+import yaml
+
+from agri_llm.errors import BadInput
+from agri_llm.judgements import Comparison, Material, Preferred
+from agri_llm.records import Answer, Citation, Passage, Question
+from knowledge_base import builder
+from knowledge_base.embedding import Embedder
+from training import as_taught, material_file, retrain, retrain_config
+from training.retrain import Wanted
+
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.timeout(600)]
+RUST = "Grow a resistant wheat variety."
+SURE = "This always works and is completely safe."
+CROPS = ("wheat", "barley", "rye", "oats", "spelt", "triticale", "einkorn", "emmer", "durum", "teff")
+WAYS = (
+    "stop",
+    "treat",
+    "avoid",
+    "fight",
+    "prevent",
+    "cure",
+    "limit",
+    "reduce",
+    "manage",
+    "end",
+    "hinder",
+    "slow",
+    "detect",
+    "see",
+)
+PASSAGE = Passage(id="rust#1", document_id="rust", title="Rust", text=RUST)
+
+
+def answer(number: int, text: str, name: str) -> Answer:
+    """An answer to one of 140 questions, each of words of its own."""
+    asked = f"{WAYS[number // 10 % len(WAYS)]} rust {CROPS[number % 10]}?"
+    question = Question(id=f"q{number}", text=asked, language="en")
+    cited = (Citation(number=1, passage=PASSAGE, quote=RUST),) if "[1]" in text else ()
+    return Answer(id=f"{name}{number}", question=question, kind="advice", text=text, citations=cited, passages=(PASSAGE,))
+
+
+def said(number: int = 140, *, tie: bool = False, backwards: bool = False) -> Material:
+    """Two experts who prefer the short cited answer to one of other promises, or the other way round."""
+    answers: dict[str, Answer] = {}
+    comparisons = []
+    for at in range(number):
+        good, bad = answer(at, f"{RUST}[1]", "good"), answer(at, f"{SURE} {SURE if at % 2 else ''}".strip(), "bad")
+        if backwards:  # the worse one is shown as cited too, or it could not be taught at all
+            good, bad = answer(at, f"{RUST}[1] {RUST}[1] {RUST}[1]", "good"), answer(at, f"{RUST}[1]", "bad")
+        answers |= {good.id: good, bad.id: bad}
+        preferred: Preferred = "both_good" if tie else "second"
+        rater, name = ("ann" if at % 2 else "bob"), f"c{at}"
+        comparisons.append(
+            Comparison(id=name, question_id=f"q{at}", first=bad.id, second=good.id, preferred=preferred, reviewer=rater)
+        )
+    return Material(answers=answers, comparisons=tuple(comparisons), experts=("ann", "bob"))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny base whose tokens are words of our requests, so that a request fits."""
+    texts = [message["content"] for at in range(140) for message in as_taught.request_of(answer(at, f"{RUST}[1]", "x"))]
+    return tiny_chat.save_model(tmp_path_factory.mktemp("base"), texts=[*texts, RUST, SURE], vocabulary=1200)
+
+
+@pytest.fixture(scope="module")
+def home(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with an index, what people said as a file, settings of a retraining that takes seconds, and one case a guard."""
+    folder = tmp_path_factory.mktemp("home")
+    builder.build(folder / "index", [PASSAGE], Embedder(""))
+    material_file.write(folder / "said.jsonl", said())
+    cases = [
+        {"id": f"g{at}", "kind": "refusal", "language": "en", "question": f"What does tractor {at} cost?", "expected": "refuse"}
+        for at in range(3)
+    ]  # fmt: skip
+    (folder / "guard.jsonl").write_text("".join(json.dumps(case) + "\n" for case in cases), encoding="utf-8")
+    training = {
+        "method": "qlora", "rank": 16, "alpha": 32, "learning_rate": 0.02, "max_steps": 40, "save_steps": 20, "eval_steps": 20,
+        "max_length": 500, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "gradient_checkpointing": False,
+        "optim": "adamw_torch", "loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 1.0], "longest_wins": 1.0,
+    }  # fmt: skip
+    (folder / "align.yaml").write_text(yaml.safe_dump(training), encoding="utf-8")
+    settings = {
+        "config": "align.yaml", "suites": [str(folder / "guard.jsonl")], "answer_tokens": 24, "prompts": 40, "longer_wins": 0.95
+    }  # fmt: skip
+    (folder / "retrain.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return folder
+
+
+def environment(home: Path, base: Path, store: Path) -> dict[str, str]:
+    found = {name: value for name, value in os.environ.items() if not name.startswith("AGRI_")}
+    return {
+        **found, "AGRI_HOME": str(home), "AGRI_INDEX": str(home / "index"), "AGRI_WRITER": "local", "AGRI_MODEL": str(base),
+        "AGRI_DATABASE_URL": f"sqlite:///{store}", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "AGRI_MAX_NEW_TOKENS": "24",
+    }  # fmt: skip
+
+
+def agri(variables: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ui.cli", *arguments]
+    return subprocess.run(
+        command, env=variables, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=500, check=False
+    )
+
+
+def retraining(home: Path, out: Path) -> list[str]:
+    return ["retrain", "--config", str(home / "retrain.yaml"), "--from", str(home / "said.jsonl"), "--out", str(out)]
+
+
+def test_words_of_experts_become_an_adapter_that_is_promoted_answers_and_is_given_up_again(
+    home: Path, base: Path, tmp_path: Path
+) -> None:
+    variables = environment(home, base, tmp_path / "agri.sqlite3")
+    out = tmp_path / "runs" / "first"
+    dry = agri(variables, *retraining(home, out), "--dry-run")
+    assert dry.stdout == f"Everything is ready in {out}; without --dry-run it is trained and judged.\n", dry.stderr
+    assert not (out / retrain.TRAIN).exists()
+    done = agri(variables, *retraining(home, out))
+    verdict = json.loads((out / retrain.TRAIN / "first" / "verdict.json").read_text()) if done.returncode == 0 else done.stdout
+    adapter = out / retrain.TRAIN / "first" / "adapter"
+    assert done.stdout == f"Promoted: {adapter} writes the answers from now on.\n", (done.stdout, done.stderr[-3000:], verdict)
+    assert verdict["win_rate"]["low"] > 0.5
+    assert "1-data: done before" in done.stderr
+    listed = agri(variables, "promote", "--list")
+    assert f"promoted       {adapter}, by agri retrain" in listed.stdout
+    again = agri(variables, *retraining(home, tmp_path / "runs" / "second"))
+    assert again.returncode == 1
+    assert again.stdout.startswith("Not promoted:\n- It is"), (again.stdout, again.stderr[-3000:])
+    assert f"- {adapter.parent}" not in again.stdout
+    back = agri(variables, "promote", "base", "--reason", "a test")
+    assert back.stdout == "Gone back: the base alone writes the answers from now on.\n", back.stderr
+    kept_out = agri(variables, "promote", str(tmp_path / "runs" / "second" / retrain.TRAIN / "second"))
+    assert kept_out.returncode == 1
+    assert kept_out.stderr.splitlines()[-1].startswith("The gate keeps ")
+
+
+@pytest.mark.parametrize("moment", ["reference: ", "questions answered"])
+def test_a_retraining_that_is_killed_goes_on_and_says_so(home: Path, base: Path, tmp_path: Path, moment: str) -> None:
+    variables = environment(home, base, tmp_path / "agri.sqlite3")
+    out = tmp_path / "runs" / "killed"
+    command = [sys.executable, "-m", "ui.cli", *retraining(home, out)]
+    process = subprocess.Popen(
+        command, env=variables, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if moment in line:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = agri(variables, *retraining(home, out))
+    assert done.returncode == 0, (done.stdout, done.stderr[-3000:])
+    assert "is stale: that process ended without giving it back" in done.stderr
+    verdict = json.loads((out / retrain.TRAIN / "killed" / "verdict.json").read_text())
+    assert verdict["promote"]
+
+
+class Fixed:
+    """What a retraining needs of the program around it, for what ends before a model is asked."""
+
+    def __init__(self, material: Material) -> None:
+        self._material = material
+
+    def material(self) -> Material:
+        return self._material
+
+    def writing(self, adapter: Path | None, tokens: int) -> Any:
+        pytest.fail("nothing should be written")
+
+    def replies(self, adapter: Path | None, suites: Sequence[str], tell: Any) -> Any:
+        pytest.fail("nobody should be asked")
+
+
+def wanted(home: Path, base: Path, out: Path) -> Wanted:
+    file = home / "retrain.yaml"
+    return Wanted(out=out, model=str(base), current=None, method="dpo", settings=retrain_config.read(file), file=file)
+
+
+def test_what_cannot_be_learned_from_is_said_in_one_sentence(home: Path, base: Path, tmp_path: Path) -> None:
+    for name, material, sentence in (
+        ("none", Material(), "nobody whose answers may be used said anything yet"),
+        ("ties", said(tie=True), "has no rows to learn from"),
+        ("few", said(3), "to learn from|has no rows in validation"),
+    ):
+        with pytest.raises(BadInput, match=sentence):
+            retrain.run(wanted(home, base, tmp_path / name), Fixed(material), lambda line: None)
+        assert sentence.split("|")[0].split(" ")[-1] in (tmp_path / name / retrain.LOG).read_text()
+
+
+def test_a_folder_that_was_begun_otherwise_is_refused(home: Path, base: Path, tmp_path: Path) -> None:
+    one = wanted(home, base, tmp_path / "run")
+    retrain.run(one, Fixed(said()), lambda line: None, dry=True)
+    with pytest.raises(BadInput, match="was begun with another current"):
+        retrain.run(replace(one, current=tmp_path / "other"), Fixed(said()), lambda line: None)
+
+
+def test_a_wrong_setting_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "retrain.yaml"
+    for text, sentence in (
+        ("config: dpo.yaml\npromts: 3\n", "no setting has this name"),
+        ("prompts: 3\n", "does not say 'config'"),
+        ("config: dpo.yaml\nprompts: many\n", "sets prompts to 'many'"),
+    ):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(BadInput, match=sentence):
+            retrain_config.read(file)
+    for method in retrain_config.METHODS:
+        shipped = retrain_config.shipped(method)
+        assert retrain_config.training_file(retrain_config.read(shipped), shipped).name == f"{method}.yaml"
+    with pytest.raises(BadInput, match="is no method of retraining"):
+        retrain_config.shipped("ppo")
