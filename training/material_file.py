@@ -7,6 +7,7 @@ import hmac
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +91,11 @@ def without_names(material: Material, salt: str) -> Material:
     def hashed(person: str) -> str:
         return person if len(person) == HASHED + 1 and person.startswith("~") else "~" + _hash(person, salt)
 
-    known = {each.signer_name for each in material.signed if _tells_who(each.signer_name)}
+    names = {each.signer_name for each in material.signed} | {answer.signed_by for answer in material.answers.values()}
+    known = sorted(filter(_tells_who, names), key=lambda name: (-len(name), name))
 
     def nameless(text: str) -> str:
-        for name in sorted(known, key=len, reverse=True):
+        for name in known:
             text = text.replace(name, NAME)
         return as_taught.without_persons(text)
 
@@ -101,7 +103,7 @@ def without_names(material: Material, salt: str) -> Material:
         question = answer.question
         place = as_taught.coarse_place(question.place)
         asked = replace(question, text=nameless(question.text), photos=(), place=place, follows=None)
-        return replace(answer, question=asked, text=nameless(answer.text), messages=_bare(answer))
+        return replace(answer, question=asked, text=nameless(answer.text), messages=_bare(answer), signed_by="")
 
     return Material(
         answers={key: bare(answer) for key, answer in material.answers.items()},
@@ -132,6 +134,13 @@ def without_names(material: Material, salt: str) -> Material:
             for each in material.signed
         ),
         experts=tuple(sorted(map(hashed, material.experts))),
+    )
+
+
+def in_force(material: Material, moment: datetime) -> Material:
+    """Return the material without signed answers that were withdrawn or are past their date at this moment."""
+    return replace(
+        material, signed=tuple(each for each in material.signed if not each.withdrawn_at and each.expires_at > moment)
     )
 
 

@@ -65,6 +65,16 @@ def test_a_signed_answer_is_a_chat_to_learn_and_one_that_fails_the_check_goes_ba
     assert [back["id"] for back in found.returned] == ["s"]
 
 
+def test_a_signed_answer_that_was_withdrawn_or_ran_out_is_not_taught() -> None:
+    gone, stands = replace(signed(f"{FIRST}[1]"), withdrawn_at=datetime(2026, 6, 1, tzinfo=UTC)), signed(f"{FIRST}[1]")
+    found = drafts(GOOD, signed=[gone])
+    assert found.chats == []
+    assert found.counts["signed answers that were withdrawn"] == 1
+    both = material(signed=[gone, stands])
+    assert material_file.in_force(both, datetime(2026, 12, 31, tzinfo=UTC)).signed == (stands,)
+    assert material_file.in_force(both, stands.expires_at).signed == ()
+
+
 def test_both_good_are_two_good_answers() -> None:
     found = drafts(GOOD, OTHER, comparisons=[compared(GOOD, OTHER, "both_good")])
     assert found.pairs == []
@@ -92,16 +102,17 @@ def test_experts_who_find_an_answer_good_and_bad_leave_it_out() -> None:
 def test_no_file_of_a_snapshot_tells_who_asked_who_corrected_or_who_signed(tmp_path: Path) -> None:
     who = "My name is Jane Miller, call +254 712 345678, jane@farm.example."
     shown = answer("shown", f"{who} {FIRST}[1]", place="Ogembo village / Kisii / Kenya", question=f"{who} {HOW}")
+    served = replace(GOOD, signed_by="Peter Njoroge")
     said = [
         reviewed(shown, 3, correction=f"{who} {FIRST}[1]", comment=who),
         reviewed(shown, 3, "bob", correction=f"Ann Otieno says so. {FIRST}[1]"),
     ]
     vote = voted(shown, "down", correction=f"{who} {SECOND}[1]", status="approved", reviewer="ann", comment=who)
     vouched = signed(f"{FIRST}[1]", region="Ogembo village, Kisii, Kenya")
-    made = preferences.build(material(shown, GOOD, reviews=said, votes=[vote], signed=[vouched]), tmp_path / "data", RULES)
+    made = preferences.build(material(shown, served, reviews=said, votes=[vote], signed=[vouched]), tmp_path / "data", RULES)
     assert len(made.returned) == 3  # a sentence that nothing carries: each goes back, and its reason tells nobody either
     everything = "".join(file.read_text(encoding="utf-8") for file in made.folder.rglob("*") if file.is_file())
-    for word in ("Jane", "Miller", "712 345", "jane@", "Otieno", "Ogembo", "Kisii", '"ann"', '"bob"'):
+    for word in ("Jane", "Miller", "712 345", "jane@", "Otieno", "Njoroge", "Ogembo", "Kisii", '"ann"', '"bob"'):
         assert word not in everything, word
     assert made.hash == preferences.again(made, tmp_path / "again").hash
 
