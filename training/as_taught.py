@@ -17,13 +17,13 @@ from agri_llm.prompts import REFUSAL_MARK
 from agri_llm.records import Answer, Hit, Message, Passage
 from agri_llm.sentences import take_complete
 from knowledge_base.terms import Glossary
+from training import places
 from training.cleaning import plain
 from training.personal import scrubbed
 from training.rows import identity
 
 _MARK = regex.compile(r"\[(\d{1,3})\]")
 _AGAIN = regex.compile(r"(\[\d+\])\1+")
-_DISTRICT = regex.compile(r"[,;，、]\s*")
 SIGNED = "signed"  # the model of answers that an agronomist vouched for: none wrote them
 NAMED = ("disease", "pest", "input", "crop")
 
@@ -82,9 +82,8 @@ def without_persons(text: str) -> str:
 
 
 def coarse_place(place: str | None) -> str | None:
-    """Return the last part of a place, its country or region: "Kisii, Nyanza, Kenya" is Kenya. What names one place stays."""
-    parts = [part.strip() for part in _DISTRICT.split(place or "") if part.strip()]
-    return parts[-1] if parts else None
+    """Return the country or region of a place, None where only something smaller is named: "Kisii, Nyanza, Kenya" is Kenya."""
+    return places.coarse(place, glossary())
 
 
 def problem_of(answer: Answer, text: str) -> str:

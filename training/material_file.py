@@ -7,6 +7,7 @@ import hmac
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from agri_llm.errors import BadInput
 from agri_llm.judgements import Comparison, Material, Outcome, Review, SignedAnswer
 from agri_llm.records import Answer, Feedback
 from training import as_taught, rows
+from training.personal import NAME
 
 PARTS: dict[str, TypeAdapter[Any]] = {
     "answers": TypeAdapter(Answer),
@@ -81,35 +83,70 @@ def _about(material: Material) -> Iterator[str]:
 def without_names(material: Material, salt: str) -> Material:
     """Return the material with a hash in the place of every person, and without what was learned on their way here.
 
-    Free comments go, photos go, and places below the region: none of it is ever learned from. `salt` belongs to the
-    installation, so that the same person has the same hash in each of its snapshots and in no other's.
+    Free comments go, photos go, and places below the region: none of it is ever learned from. Personal data in questions,
+    answers and corrections go, with the full names of those who signed. `salt` belongs to the installation, so that the same
+    person has the same hash in each of its snapshots and in no other's.
     """
 
     def hashed(person: str) -> str:
         return person if len(person) == HASHED + 1 and person.startswith("~") else "~" + _hash(person, salt)
 
+    names = {each.signer_name for each in material.signed} | {answer.signed_by for answer in material.answers.values()}
+    known = sorted(filter(_tells_who, names), key=lambda name: (-len(name), name))
+
+    def nameless(text: str) -> str:
+        for name in known:
+            text = text.replace(name, NAME)
+        return as_taught.without_persons(text)
+
     def bare(answer: Answer) -> Answer:
         question = answer.question
         place = as_taught.coarse_place(question.place)
-        text = as_taught.without_persons(question.text)
-        return replace(
-            answer, question=replace(question, text=text, photos=(), place=place, follows=None), messages=_bare(answer)
-        )
+        asked = replace(question, text=nameless(question.text), photos=(), place=place, follows=None)
+        return replace(answer, question=asked, text=nameless(answer.text), messages=_bare(answer), signed_by="")
 
     return Material(
         answers={key: bare(answer) for key, answer in material.answers.items()},
         votes=tuple(
-            replace(vote, author=hashed(vote.author), reviewer=vote.reviewer and hashed(vote.reviewer), comment="")
+            replace(
+                vote,
+                author=hashed(vote.author),
+                reviewer=vote.reviewer and hashed(vote.reviewer),
+                comment="",
+                correction=nameless(vote.correction),
+            )
             for vote in material.votes
         ),
         outcomes=tuple(replace(each, author=hashed(each.author), comment="") for each in material.outcomes),
-        reviews=tuple(replace(each, reviewer=hashed(each.reviewer), comment="") for each in material.reviews),
+        reviews=tuple(
+            replace(each, reviewer=hashed(each.reviewer), comment="", correction=nameless(each.correction))
+            for each in material.reviews
+        ),
         comparisons=tuple(replace(each, reviewer=hashed(each.reviewer), comment="") for each in material.comparisons),
         signed=tuple(
-            replace(each, signer=hashed(each.signer), signer_name="", answer=bare(each.answer)) for each in material.signed
+            replace(
+                each,
+                signer=hashed(each.signer),
+                signer_name="",
+                answer=bare(each.answer),
+                region=as_taught.coarse_place(each.region),
+            )
+            for each in material.signed
         ),
         experts=tuple(sorted(map(hashed, material.experts))),
     )
+
+
+def in_force(material: Material, moment: datetime) -> Material:
+    """Return the material without signed answers that were withdrawn or are past their date at this moment."""
+    return replace(
+        material, signed=tuple(each for each in material.signed if not each.withdrawn_at and each.expires_at > moment)
+    )
+
+
+def _tells_who(name: str) -> bool:
+    """Whether a name is nothing else: one word such as Rose may be a crop, and would be lost from advice."""
+    return " " in name.strip() or (len(name) > 2 and all("\u4e00" <= sign <= "\u9fff" for sign in name))
 
 
 def _bare(answer: Answer) -> tuple[Mapping[str, str], ...]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 from agri_llm.content import content_words
 from training import intervals, mixing
+from training.cleaning import NearDuplicates
 from training.contamination import Contamination
 from training.pair_rules import Draft
-from training.rows import Row, Split, identity
+from training.rows import Row, Split, identity, question_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class Rules:
     seed: int = 0
     margin: float = 0.5  # of mean scores, 1–5: half a step on every criterion
     near: float = 0.95  # share of common words from which two texts say the same
+    repeated: float = 0.85  # share of common runs of words from which two pairs say the same, as in data_config
     most_of_a_group: int = 8  # pairs; six answers to one question would make fifteen
     most_of_a_rater: float = 0.5  # share of all pairs, so that no one person's taste is learned; 1 sets no limit
     longer_wins: float = (
@@ -106,6 +108,21 @@ def without_ties(pairs: Iterable[Draft], near: float, counts: Counter[str]) -> l
     return kept
 
 
+def unrepeated(pairs: Iterable[Draft], rules: Rules, counts: Counter[str]) -> list[Draft]:
+    """Keep one of pairs that nearly say the same, in whatever group: the one that is held out, else the one more raters said.
+
+    Questions that differ in a word are groups of their own and may stand on two sides; the pair to learn from goes then.
+    """
+    met, order = NearDuplicates(rules.repeated), {"test": 0, "validation": 1, "train": 2}
+    found = sorted(
+        pairs, key=lambda pair: (order[split_of(pair.group, rules)], -pair.weight, -len(pair.raters), pair.group, pair.ids)
+    )
+    asked = (question_of(row_of(pair, "train")) for pair in found)  # without passages, which would make all alike
+    kept = [p for p, question in zip(found, asked, strict=True) if not met.met(f"{question}\n{p.chosen}\n{p.rejected}")]
+    counts["pairs nearly said before"] += len(found) - len(kept)
+    return kept
+
+
 def _marks(text: str) -> int:
     return text.count("[")
 
@@ -115,10 +132,13 @@ def _numbers(words: Counter[str]) -> Counter[str]:
 
 
 def uncontaminated(drafts: Iterable[Draft], known: Contamination, counts: Counter[str], what: str) -> list[Draft]:
-    """Leave out what evaluation asks."""
+    """Leave out what evaluation asks, or answers: in the question, the better text or the worse one."""
     kept = []
     for draft in drafts:
-        if known.overlap(row_of(draft, "train")) is None:
+        worse = replace(draft, chosen=draft.rejected)
+        if known.overlap(row_of(draft, "train")) is None and (
+            not draft.rejected or known.overlap(row_of(worse, "train")) is None
+        ):
             kept.append(draft)
         else:
             counts[f"{what} that evaluation asks"] += 1

@@ -77,6 +77,9 @@ def drafts(material: Material, margin: float) -> Drafts:
     _votes(material, found)
     _citations(material, found)
     for signed in material.signed:
+        if signed.withdrawn_at:
+            found.counts["signed answers that were withdrawn"] += 1
+            continue
         answer = signed.answer
         _teach(answer, as_taught.taught(answer), "signed", signed.signer, signed.id, found)
     return found

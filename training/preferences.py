@@ -23,7 +23,7 @@ from typing import Any
 from agri_llm.errors import BadInput
 from agri_llm.judgements import Material
 from agri_llm.prompts import PROMPT_HASH
-from training import contamination, material_file, pair_cleaning, pair_rules, rows
+from training import contamination, material_file, pair_cleaning, pair_rules, preference_card, rows
 from training.contamination import Contamination
 from training.pair_cleaning import Rules
 from training.pair_rules import Draft, Drafts
@@ -31,7 +31,7 @@ from training.rows import MANIFEST, SPLITS, file_hash, files_hash, identity, wri
 
 RAW, CARD, PAIRS, SINGLE, CHATS, RETRIEVAL = "raw.jsonl", "card.md", "pairs", "single", "chats", "retrieval.jsonl"
 PARTS = (PAIRS, SINGLE, CHATS)
-MAKERS = ("as_taught", "material_file", "pair_cleaning", "pair_rules", "preferences")
+MAKERS = ("as_taught", "material_file", "pair_cleaning", "pair_rules", "personal", "places", "preference_card", "preferences")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +74,10 @@ def build(material: Material, folder: Path, rules: Rules, tell: Callable[[str], 
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     material_file.write(part / RAW, material)
-    counted = {name: write_part(part / name, made.rows[name]) for name in PARTS}
+    compared = bool(contamination.files_of(rules.evaluation))
+    counted = {name: write_part(part / name, made.rows[name], compared=compared) for name in PARTS}
     rows.write_json(part / RETRIEVAL, made.retrieval)
-    write_whole(part / CARD, _card(made, counted))
+    write_whole(part / CARD, preference_card.text(made, counted))
     write_whole(
         part / MANIFEST, json.dumps(_manifest(part, material, rules, made, counted), ensure_ascii=False, indent=1) + "\n"
     )
@@ -106,7 +107,7 @@ class Made:
         counts = found.counts
         known = Contamination(contamination.files_of(rules.evaluation))
         pairs = pair_cleaning.teachable(pair_cleaning.adjudicated(found.pairs, counts), counts)
-        pairs = pair_cleaning.without_ties(pairs, rules.near, counts)
+        pairs = pair_cleaning.unrepeated(pair_cleaning.without_ties(pairs, rules.near, counts), rules, counts)
         pairs = pair_cleaning.capped(pair_cleaning.uncontaminated(pairs, known, counts, "pairs"), rules, counts)
         before = pair_cleaning.longer_wins(pairs)
         pairs = pair_cleaning.length_balanced(pairs, rules, counts)
@@ -118,6 +119,8 @@ class Made:
             SINGLE: [_single(draft, rules) for draft in single],
             CHATS: [_chat(draft, rules) for draft in chats],
         }
+        for each in (*pairs, *single, *chats):
+            untested(each, known)
         return cls(
             rows={name: sorted(found, key=lambda row: str(row["id"])) for name, found in made.items()},
             retrieval=sorted(found.retrieval, key=lambda row: json.dumps(row, sort_keys=True)),
@@ -125,6 +128,18 @@ class Made:
             counts=+counts,
             longer_wins={"before": before, "after": pair_cleaning.longer_wins(pairs)},
         )
+
+
+def untested(draft: Draft, known: Contamination) -> None:
+    """Raise BadInput where something that is about to be written repeats an evaluation case: the last look of all."""
+    for text in filter(None, (draft.chosen, draft.rejected)):
+        overlap = known.overlap(pair_cleaning.row_of(dataclasses.replace(draft, chosen=text), "train"))
+        if overlap is not None:
+            raise BadInput(
+                f"what was said in {', '.join(draft.ids)} repeats {overlap.case} {overlap.words!r} after all was cleaned",
+                "a model that learns it is not tested by that case any more",
+                "take these words out of the file, and report it",
+            )
 
 
 def _halves(pairs: Iterable[Draft]) -> list[Draft]:
@@ -175,14 +190,17 @@ def _chat(draft: Draft, rules: Rules) -> dict[str, Any]:
     return pair_cleaning.row_of(draft, pair_cleaning.split_of(draft.group, rules)).to_json()
 
 
-def write_part(folder: Path, found: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Write the rows of a part, each on its side, with a manifest that trainings check; returns the counts."""
+def write_part(folder: Path, found: Sequence[Mapping[str, Any]], *, compared: bool = True) -> dict[str, int]:
+    """Write the rows of a part, each on its side, with a manifest that trainings check; returns the counts.
+
+    `compared` says whether the rows were compared with evaluation files.
+    """
     folder.mkdir()
     counted: dict[str, int] = {
         split: rows.write_json(folder / f"{split}.jsonl", [row for row in found if row["split"] == split]) for split in SPLITS
     }
     files = {f"{split}.jsonl": file_hash(folder / f"{split}.jsonl") for split in SPLITS}
-    said = {"files": files, "rows": counted, "contamination_checked": True, "prompt_hash": PROMPT_HASH}
+    said = {"files": files, "rows": counted, "contamination_checked": compared, "prompt_hash": PROMPT_HASH}
     write_whole(folder / MANIFEST, json.dumps(said, indent=1) + "\n")
     return counted
 
@@ -259,27 +277,14 @@ def summary(snapshot: Snapshot) -> list[str]:
     for part, what in ((PAIRS, "pairs"), (SINGLE, "single answers"), (CHATS, "chats")):
         counts = snapshot.rows(part)
         said.append(f"{sum(counts.values())} {what}: " + ", ".join(f"{counts[split]} {split}" for split in SPLITS))
+    if not any(sum(snapshot.rows(part).values()) for part in PARTS):
+        said.append("Nothing is left to learn from: collect more ratings; below stands what became of these.")
     share = manifest["longer_wins"]["after"]["share"]
     if share is not None:
         said.append(f"The longer answer is the better one in {share:.0%} of the pairs.")
+    if len(manifest["raters"]) == 1:
+        said.append("All of it is the word of one person: what a model learns from it is that person's taste.")
     said += [f"Left out or settled: {number} {reason}" for reason, number in manifest["counts"].items()]
     if snapshot.returned:
         said.append(f"{len(snapshot.returned)} corrections go back to their experts: a sentence fails the check.")
     return said
-
-
-def _card(made: Made, counted: Mapping[str, Mapping[str, int]]) -> str:
-    lines = ["# Preference data", "", "| part | train | validation | test |", "|---|---|---|---|"]
-    lines += [f"| {name} | " + " | ".join(str(counts[split]) for split in SPLITS) + " |" for name, counts in counted.items()]
-    lines += ["", "| pairs by source | |", "|---|---|"]
-    sources = Counter(str(row["source"]) for row in made.rows[PAIRS])
-    lines += [f"| {source} | {number} |" for source, number in sorted(sources.items())]
-    lines += ["", "| language of pairs | |", "|---|---|"]
-    languages = Counter(str(row["language"]) for row in made.rows[PAIRS])
-    lines += [f"| {language} | {number} |" for language, number in sorted(languages.items())]
-    lines += ["", "| left out or settled | |", "|---|---|"]
-    lines += [f"| {reason} | {number} |" for reason, number in sorted(made.counts.items())]
-    lines += ["", "| the longer answer wins | share | 95 % interval |", "|---|---|---|"]
-    for when, found in made.longer_wins.items():
-        lines.append(f"| {when} balancing | {found['share']} | {found['low']} to {found['high']} |")
-    return "\n".join(lines) + "\n"

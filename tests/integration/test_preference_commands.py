@@ -8,18 +8,42 @@ import subprocess
 import sys
 from pathlib import Path
 
+from reviewing import AMINA, expert, given, review
 
-def agri(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+from agri_llm.store import Store
+
+
+def agri(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AGRI_")}
     return subprocess.run(
         [sys.executable, "-m", "ui.cli", *arguments],
-        env={**environment, "AGRI_HOME": str(home), "OMP_NUM_THREADS": "1"},
+        env={**environment, "AGRI_HOME": str(home), "OMP_NUM_THREADS": "1", **settings},
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=240,
         check=False,
     )
+
+
+def test_the_store_gives_what_people_agreed_to_and_nothing_after_they_withdrew(
+    tmp_path: Path, store: Store, database_url: str
+) -> None:
+    by, shown, other = expert(store), given(store), given(store, owner="visitor:boris", asked="What burns my maize?")
+    for answer in (shown, other):
+        store.reviews.submit(review(answer.id, by, 5))
+    store.consents.allow(AMINA)
+    made = agri(tmp_path, "data", "preferences", str(tmp_path / "one"), AGRI_DATABASE_URL=database_url)
+    assert made.returncode == 0, made.stderr
+    everything = "".join(file.read_text(encoding="utf-8") for file in (tmp_path / "one").rglob("*.jsonl"))
+    assert shown.id in everything
+    assert other.id not in everything
+    assert by not in everything
+    store.consents.withdraw(AMINA)
+    made = agri(tmp_path, "data", "preferences", str(tmp_path / "two"), AGRI_DATABASE_URL=database_url)
+    assert made.returncode == 1
+    assert made.stderr.startswith("nobody whose answers may be used said anything yet: ")
+    assert not (tmp_path / "two").exists()
 
 
 def test_from_example_ratings_to_data_and_back_without_one_expert(tmp_path: Path) -> None:

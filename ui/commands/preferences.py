@@ -20,10 +20,17 @@ Out = Annotated[Path, typer.Argument(file_okay=False, help="A new folder.")]
 
 def preferences(
     out: Out,
-    source: Annotated[Path, typer.Option("--from", exists=True, dir_okay=False, help="File with what people said.")],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", exists=True, dir_okay=False, help="File with what people said. [default: the store]"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides what is left out by chance, and the split.")] = 0,
 ) -> None:
-    """Make preference data from what people said: a folder that is never changed and tells what was left out."""
+    """Make preference data from what people said: a folder that is never changed and tells what was left out.
+
+    Of the store only what people let us learn from is read, all of it as it is at one moment.
+    """
+    from agri_llm.records import now
     from training import material_file
     from training.pair_cleaning import Rules
     from ui import wiring
@@ -32,7 +39,8 @@ def preferences(
     with quiet.results() as results:
         from training.preferences import build
 
-        made = build(material_file.read(source), out, Rules(seed=seed, salt=wiring.visitor_secret()))
+        said = material_file.read(source) if source else material_file.in_force(wiring.store().teachable(), now())
+        made = build(said, out, Rules(seed=seed, salt=wiring.visitor_secret()))
         _told(made, results)
 
 
