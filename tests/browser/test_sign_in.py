@@ -75,11 +75,11 @@ def test_from_the_link_in_the_terminal_to_a_closed_account(app: RunningApp, visi
 
     boris.get_by_role("link", name="Sign in").click()
     boris.get_by_label("Name").fill("BORIS")
-    boris.get_by_label("Password").fill("not the password")
+    boris.get_by_label("Password", exact=True).fill("not the password")
     boris.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
     expect(boris.get_by_text("do not fit")).to_be_visible()
     picture(boris, "sign-in-wrong")
-    boris.get_by_label("Password").fill(SECRET)
+    boris.get_by_label("Password", exact=True).fill(SECRET)
     boris.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
     expect(boris.get_by_text("Boris, agronomist")).to_be_visible()
 
