@@ -11,10 +11,11 @@ from typing import Protocol
 import regex
 
 from agri_llm import photo_questions, prompts, questions, safety, sentences
+from agri_llm.judgements import SignedAnswer
 from agri_llm.language.brief import Brief, LanguageModel
 from agri_llm.phrases import phrase
 from agri_llm.questions import Glossary, Understood
-from agri_llm.records import Answer, Citation, Diagnosis, Hit, Kind, Passage, Question, Sentence, Step
+from agri_llm.records import Answer, Citation, Diagnosis, Hit, Kind, Passage, Question, Sentence, Step, new_id
 
 HITS = 60  # so that every section of the best sheet is among them, beside the like sections of other sheets
 READ_HITS = 12  # as many are put before a language model, and kept with the answer beside those cited
@@ -41,6 +42,7 @@ class Assistant:
     """Answers questions from passages; safe to share between threads when its parts are.
 
     `index_hash` names the version of the passages in use. `expert` is whom to ask, in the operator's words.
+    `signed` finds the answer that an expert signed for a question.
     `diagnose` says what the photos of a question show, `subject_of` what to look for then, in a language.
     """
 
@@ -50,6 +52,7 @@ class Assistant:
     index_hash: Callable[[], str] = lambda: ""
     diagnose: Callable[[Question], Diagnosis] | None = None
     subject_of: Callable[[str, str], str] = lambda label, _: label.replace("_", " ")
+    signed: Callable[[Question], SignedAnswer | None] | None = None
     expert: str = ""
     examples: bool = False
     step_by_step: bool = False
@@ -90,6 +93,10 @@ class Assistant:
         missing = safety.missing_details(understood)
         if missing:
             yield replace(self._clarify(question, understood, missing, clock), diagnosis=diagnosis)
+            return
+        vouched = self._vouched(question, understood, clock)
+        if vouched:
+            yield vouched
             return
         yield Step(name="search")
         hits = photo_questions.without_chemicals(self.hits_for(understood), diagnosis)
@@ -138,7 +145,34 @@ class Assistant:
         answer = partial_answer(question, shown, complete=True)
         cited = [citation.passage for citation in answer.citations]
         kept = tuple(dict.fromkeys((*passages[:READ_HITS], *cited)))
-        yield self.signed(replace(answer, diagnosis=diagnosis, passages=kept, messages=messages, timings_ms=clock.total()))
+        yield self.stamped(replace(answer, diagnosis=diagnosis, passages=kept, messages=messages, timings_ms=clock.total()))
+
+    def _vouched(self, question: Question, understood: Understood, clock: _Clock) -> Answer | None:
+        """Return the signed answer to a question that stands by itself, unless a sentence of it no longer passes."""
+        if self.signed is None or question.photos:
+            return None
+        if question.follows and understood != questions.understand(replace(question, follows=None), self.glossary):
+            return None
+        crop = question.crop or (understood.crops[0] if len(understood.crops) == 1 else None)
+        found = self.signed(replace(question, crop=crop))
+        if found is None or self.unsupported(found.answer):
+            return None
+        clock.lap("signed")
+        kept, until = found.answer, found.expires_at
+        vouched = replace(kept, id=new_id(), question=question, model="signed", timings_ms=clock.total())
+        return replace(vouched, signed_by=found.signer_name, signed_until=until)
+
+    def unsupported(self, answer: Answer) -> tuple[str, ...]:
+        """Return the sentences of an answer that its cited passages do not carry; before signing and before serving."""
+        cited = {citation.number: citation.passage for citation in answer.citations}
+        nothing = Passage(id="", document_id="", title="", text="")
+        passages = tuple(cited.get(number, nothing) for number in range(1, max(cited, default=0) + 1))
+        spans = sentences.split(answer.text)
+        return tuple(
+            span.text
+            for span in spans
+            if not isinstance(safety.check_sentence(span.text, passages, self._names), safety.Supported)
+        )
 
     def _checked(self, written: str, passages: tuple[Passage, ...], number: int) -> Sentence | None:
         result = safety.check_sentence(written, passages, self._names)
@@ -234,9 +268,9 @@ class Assistant:
         return replace(answer, passages=tuple(hit.passage for hit in hits[:READ_HITS]))
 
     def _plain(self, question: Question, kind: Kind, text: str, clock: _Clock) -> Answer:
-        return self.signed(Answer(question=question, kind=kind, text=text, timings_ms=clock.total()))
+        return self.stamped(Answer(question=question, kind=kind, text=text, timings_ms=clock.total()))
 
-    def signed(self, answer: Answer) -> Answer:
+    def stamped(self, answer: Answer) -> Answer:
         """Return the answer with everything that is needed to make it again: model, adapter, hashes of index and prompt."""
         return replace(
             answer,

@@ -169,6 +169,7 @@ class Answer:
 
     `messages`, `index_hash`, `prompt_hash`, `model` and `adapter` let anyone write this answer again. `passages` are those the
     writer saw. `missing` names the details asked for in a clarification. `timings_ms` maps a step to milliseconds.
+    `signed_by` names the expert who vouches for it until `signed_until`, where one does.
     """
 
     question: Question
@@ -186,6 +187,8 @@ class Answer:
     prompt_hash: str = ""
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     complete: bool = True
+    signed_by: str = ""
+    signed_until: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the answer as the one JSON object that `agri ask --json` prints."""

@@ -18,18 +18,22 @@ from sqlalchemy import CursorResult, Delete, Select, Update, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, sessionmaker
 
-from agri_llm import migrations
+from agri_llm import migrations, teachable
 from agri_llm.account_tables import TrainingConsentRow
 from agri_llm.accounts import Accounts
 from agri_llm.album import Album, keep_allowed, letting_go, lock_conversations, of_conversation, photos_of
 from agri_llm.consents import Consents
 from agri_llm.database import checked_address, copying_tables, errors_for_people, make_engine, not_yours
 from agri_llm.errors import BadInput
-from agri_llm.judgements import Outcome
+from agri_llm.judgements import Material, Outcome
 from agri_llm.migrations import SchemaState
 from agri_llm.outcomes import Outcomes
 from agri_llm.photo_tables import ConsentRow, QuestionPhotoRow
+from agri_llm.promotions import Promotions
+from agri_llm.queue import Queue
 from agri_llm.records import Answer, Feedback, new_id, now
+from agri_llm.reviews import Reviews
+from agri_llm.signed import Signed
 from agri_llm.tables import (
     AnswerRow,
     ConversationRow,
@@ -74,6 +78,10 @@ class Store:
         self.accounts = Accounts(self._writing, self._reading)
         self.consents = Consents(self._writing, self._reading)
         self._outcomes = Outcomes(self._writing, self._reading)
+        self.reviews = Reviews(self._writing, self._reading)
+        self.queue = Queue(self._writing, self._reading)
+        self.signed = Signed(self._writing, self._reading)
+        self.promotions = Promotions(self._writing, self._reading)
 
     # The database itself
 
@@ -252,6 +260,11 @@ class Store:
         """Never ask the owner again what became of this answer. Raises NotYours."""
         self._outcomes.skip(owner, answer_id)
 
+    def teachable(self) -> Material:
+        """Return what a training may learn from, as it is at one moment: nothing of people who did not agree."""
+        with self._reading() as session:
+            return teachable.read(session)
+
     # One transaction, one way to fail
 
     def _scrub(self) -> None:
@@ -333,6 +346,7 @@ def _vote(dialect: str, owner: str, feedback: Feedback) -> postgresql.Insert | s
         "comment": feedback.comment,
         "status": "new",
         "reviewer": None,
+        "edited_correction": None,
         "updated_at": moment,
     }
     first = {"id": feedback.id, "owner": owner, "answer_id": feedback.answer_id, "created_at": moment}

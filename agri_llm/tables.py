@@ -136,6 +136,8 @@ class AnswerRow(Base):
     prompt_hash: Mapped[str]
     timings_ms: Mapped[dict[str, float]] = mapped_column(JSON)
     complete: Mapped[bool]
+    signed_by: Mapped[str | None]
+    signed_until: Mapped[datetime | None]
     created_at: Mapped[datetime]
 
 
@@ -159,6 +161,7 @@ class FeedbackRow(Base):
     comment: Mapped[str]
     status: Mapped[FeedbackStatus] = mapped_column(Words)
     reviewer: Mapped[str | None]
+    edited_correction: Mapped[str | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
@@ -211,13 +214,15 @@ def answer_row(owner: str, answer: Answer, moment: datetime) -> AnswerRow:
         prompt_hash=answer.prompt_hash,
         timings_ms=dict(answer.timings_ms),
         complete=answer.complete,
+        signed_by=answer.signed_by or None,
+        signed_until=answer.signed_until,
         created_at=moment,
     )
 
 
 def answer_from(row: AnswerRow, asked: QuestionRow, photos: tuple[Photo, ...] = ()) -> Answer:
     """Return the answer as its reader got it, with the photos that were kept of its question."""
-    passages = {stored["id"]: _passage_from(stored) for stored in row.passages}
+    passages = {stored["id"]: passage_from(stored) for stored in row.passages}
     question = Question(
         id=asked.id,
         text=asked.text,
@@ -246,6 +251,8 @@ def answer_from(row: AnswerRow, asked: QuestionRow, photos: tuple[Photo, ...] = 
         prompt_hash=row.prompt_hash,
         timings_ms=row.timings_ms,
         complete=row.complete,
+        signed_by=row.signed_by or "",
+        signed_until=row.signed_until,
     )
 
 
@@ -270,8 +277,8 @@ def _passages_as_json(answer: Answer) -> list[dict[str, Any]]:
     return [{**asdict(passage), "seen": passage.id in seen} for passage in (*answer.passages, *only_cited.values())]
 
 
-def _passage_from(stored: Mapping[str, Any]) -> Passage:
-    """A detail that an earlier release stored and this one does not know is left out."""
+def passage_from(stored: Mapping[str, Any]) -> Passage:
+    """Return a passage as it was shown. A detail that an earlier release stored and this one does not know is left out."""
     known = {field.name for field in fields(Passage)}
     details: dict[str, Any] = {}
     for name, value in stored.items():

@@ -24,6 +24,7 @@ from training import (
     dataset,
     finished,
     from_scratch,
+    marked_steps,
     rows,
     run_files,
     tokens,
@@ -34,7 +35,6 @@ from training.ngrams import ORDER, KneserNey
 from training.progress import Tell
 from training.rows import Row, identity
 
-STEP = "step.json"
 SAMPLED = 2000  # rows whose words the tokenizer learns too: its prompts are long, and each word of theirs becomes one token
 
 
@@ -175,7 +175,7 @@ class Steps:
             shares[name] = chain_answers.sums([chain_answers.judge(row, said[row.id]) for row in asked])
         answers = {"rows": len(test), "asked": len(asked), "loss": losses, "shares": shares}
         answers["floors"] = chain_figures.floors(losses, shares)
-        return {"text": self._done("5-ngrams"), "answers": answers}
+        return {"text": marked_steps.found_by(self.out / "5-ngrams"), "answers": answers}
 
     def _models(self) -> Iterator[tuple[str, Any]]:
         """Yield the untuned decoder as "base", then each tuned one as it was trained: on the base of four bits, if it was."""
@@ -209,10 +209,6 @@ class Steps:
         said = json.loads((training.out / run_files.RUN).read_text(encoding="utf-8"))
         losses, counts = ("first_loss", "last_loss", "held_out_losses"), ("steps", "tokens_seen", "tokens_trained")
         return {name: said.get(name) for name in (*losses, *counts, "seconds_of_last_session", "rows")}
-
-    def _done(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.out / name / STEP).read_text(encoding="utf-8"))["figures"]
-        return found
 
 
 def _some(found: Sequence[Row], most: int) -> list[Row]:

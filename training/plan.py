@@ -127,10 +127,11 @@ def asked_of(training: Training, *, device: memory.Device = "gpu", **more: Any) 
     ours, args = training.ours, training.args
     full = ours.method == "full"
     whole = full or (device == "cpu" and not ours.quantised)
+    answers = 2 if training.kind in ("dpo", "kto") else 1  # the better and the worse one, or the one KTO compares with
     shape = Shape(
         quantised=ours.quantised, full=full, rank=ours.rank if METHODS[ours.method].ranked else 0,
-        sequence_length=args.max_length or 0, batch_size=args.per_device_train_batch_size,
-        gradient_accumulation=args.gradient_accumulation_steps, packing=args.packing,
+        sequence_length=args.max_length or 0, batch_size=answers * args.per_device_train_batch_size,
+        gradient_accumulation=args.gradient_accumulation_steps, packing=getattr(args, "packing", False),
         checkpointing=bool(args.gradient_checkpointing), optimiser=str(getattr(args.optim, "value", args.optim)),
         device=device, kernel="flash" if "flash" in ours.attention else "sdpa", weight_bytes=4 if whole else 2,
         autocast=device == "gpu",

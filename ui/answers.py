@@ -18,6 +18,9 @@ def finished_html(answer: Answer) -> str:
     """Return a finished answer with its kind, its text, what to know about it, and its sources."""
     kind = _kind(answer)
     notes = "" if kind == "advice" else _line("kind", word(f"kind_{kind}"), sign=True)
+    if answer.signed_by and answer.signed_until:
+        signed = word("signed", name=answer.signed_by, date=answer.signed_until.date().isoformat())
+        notes += _line("note", signed)
     notes += _text(answer)
     if not answer.complete:
         notes += _line("note", word("stopped" if answer.text else "stopped_early"))

@@ -160,7 +160,7 @@ def _write(owner: str, talk: Conversation, question: Question) -> None:
     finally:
         writing.stop()
         if not failed:
-            conversations.keep(owner, talk, answer or assistant.signed(partial_answer(question, shown)))
+            conversations.keep(owner, talk, answer or assistant.stamped(partial_answer(question, shown)))
 
 
 @st.fragment(run_every=1.0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 import typer
 
 from agri_llm.errors import AgriError, BadInput, StoreUnavailable
-from ui.commands import accounts, data, evaluating, exporting, photos, train
+from ui.commands import accounts, data, evaluating, exporting, photos, preferences, train
 from ui.commands.console import end as _end
 from ui.commands.console import open_index
 from ui.commands.console import say as _say
@@ -213,6 +213,10 @@ def index_list(
             _say(rendering.documents_json(documents) if as_json else rendering.documents_text(documents), out)
 
 
+data.app.command("preferences")(preferences.preferences)
+data.app.command("replay")(preferences.replay)
+data.app.command("remove-rater")(preferences.remove_rater)
+data.app.command("examples")(preferences.examples)
 app.command()(photos.diagnose)
 app.command()(evaluating.evaluate)
 app.command()(exporting.export)

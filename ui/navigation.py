@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from agri_llm.judgements import Account, Role
-from ui import chat, session, sign_in
+from ui import chat, history, session, sign_in, words
 from ui.markup import plain
 from ui.words import word
 
@@ -39,6 +39,7 @@ ENTRIES = (Entry(path="accounts", module="ui.accounts_page", icon=":material/gro
 
 def show() -> None:
     """Show the page that was asked for, to whoever looks at it."""
+    words.keep_language()
     account, is_over = session.account(), session.is_over()
     start = st.Page(_start, title=word("page_chat"), icon=":material/chat:", default=True)
     signing = st.Page(
@@ -48,6 +49,9 @@ def show() -> None:
     page = st.navigation(pages, position="sidebar" if account else "hidden", expanded=True)
     if is_over:
         _say_it_is_over()
+    if page is not start or sign_in.CODE in st.query_params:
+        with st.sidebar:
+            history.language_switch()
     page.run()
     _who(account, signing if page is not signing else start)
 

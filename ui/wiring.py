@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from agri_llm.errors import BadInput, SettingsInvalid
+from agri_llm.errors import BadInput, SettingsInvalid, StoreUnavailable
 from agri_llm.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from agri_llm.assistant import Assistant
+    from agri_llm.judgements import SignedAnswer
     from agri_llm.language.brief import LanguageModel
     from agri_llm.photo_description import PhotoDescriber
     from agri_llm.records import Diagnosis, Question
@@ -151,10 +152,21 @@ def assistant() -> Assistant:
         model=language_model(),
         glossary=Glossary.load(),
         index_hash=lambda: base.view.hash,
+        signed=signed_for,
         expert=settings().expert,
         examples=settings().examples,
         step_by_step=settings().step_by_step,
     )
+
+
+def signed_for(question: Question) -> SignedAnswer | None:
+    """The answer that an expert signed for a question; None also where the database is down, for answering goes on."""
+    from agri_llm.records import now
+
+    try:
+        return store().signed.serving(question, now())
+    except StoreUnavailable:
+        return None
 
 
 def assistant_with(adapter: str | None) -> Assistant:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from agri_llm import account_tables, photo_tables  # noqa: F401 - their tables belong to Base.metadata
+from agri_llm import account_tables, photo_tables, promotion_tables, review_tables  # noqa: F401 - tables of Base.metadata
 from agri_llm.tables import Base
 
 context.configure(

@@ -83,6 +83,13 @@ def test_from_the_link_in_the_terminal_to_a_closed_account(app: RunningApp, visi
     boris.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
     expect(boris.get_by_text("Boris, agronomist")).to_be_visible()
 
+    boris.get_by_text("中文").click()
+    boris.get_by_role("link", name="您的账户").click()  # the language stays on the next page
+    expect(boris.get_by_role("button", name="退出登录")).to_be_visible()
+    picture(boris, "account-zh")
+    boris.get_by_text("English").click()
+    boris.get_by_role("link", name="Chat").click()
+
     amina.reload()
     amina.get_by_role("button", name="Close account").last.click()
     expect(amina.get_by_text("Boris: closed")).to_be_visible()

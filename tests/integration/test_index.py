@@ -30,6 +30,7 @@ def passage(document: str, text: str, number: int = 1, **details: Any) -> Passag
     return Passage(id=f"{document}#{number}", document_id=document, text=text, **details)
 
 
+BATCHED = 1e-3  # what a vector may differ by where the network computes in bfloat16 and other texts are in its batch
 PASSAGES = (
     passage("fall-armyworm", "Larvae chew the whorl leaves of maize after dark.\nLook for fresh frass.", crop=("maize",)),
     passage("coragen-label", "Coragen 18.5 SC: 60 ml/ha in 500 l of water.", crop=("maize", "rice"), region=("india",)),
@@ -141,7 +142,7 @@ def test_a_hit_has_the_cosine_of_every_sentence_of_its_passage(base: KnowledgeBa
         np.testing.assert_allclose(hit.sentences, embedder.pieces(sentences) @ vector, atol=2e-3)
         (window,) = embedder.pieces([f"{hit.passage.title}. {hit.passage.text}"])
         meaning = SENTENCE_SHARE * max(0, *hit.sentences) + (1 - SENTENCE_SHARE) * max(0, window @ vector)
-        assert hit.meaning == pytest.approx(meaning, abs=1e-4)
+        assert hit.meaning == pytest.approx(meaning, abs=BATCHED)
 
 
 def test_the_weight_of_meaning_goes_from_words_alone_to_meaning_alone(base: KnowledgeBase, embedder: Embedder) -> None:
@@ -164,7 +165,7 @@ def test_many_queries_at_once_give_what_each_gives_alone(base: KnowledgeBase) ->
     alone = [base.search(query, 5, crop="maize") for query in [*QUERIES, ""]]
     assert [found(hits) for hits in together] == [found(hits) for hits in alone]
     for left, right in zip(together, alone, strict=True):
-        assert [hit.score for hit in left] == pytest.approx([hit.score for hit in right], abs=1e-5)
+        assert [hit.score for hit in left] == pytest.approx([hit.score for hit in right], abs=BATCHED)
     assert base.search_all([]) == []
 
 
@@ -334,7 +335,7 @@ def test_an_index_changed_step_by_step_equals_one_built_at_once(embedder: Embedd
     for query in QUERIES:
         left, right = changed.search(query), once.search(query)
         assert found(left) == found(right)
-        assert [hit.score for hit in left] == pytest.approx([hit.score for hit in right], abs=1e-5)
+        assert [hit.score for hit in left] == pytest.approx([hit.score for hit in right], abs=BATCHED)
 
 
 def test_vectors_made_for_other_sentences_are_not_used_again(

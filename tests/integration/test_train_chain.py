@@ -18,7 +18,7 @@ import yaml
 from some_sheets import copied
 
 from knowledge_base import shipped
-from training import chain, data_config, dataset, rows
+from training import chain, data_config, dataset, marked_steps, rows
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = Path(os.environ.get("AGRI_TEST_MODELS", "")) / "stories260k-llama"
@@ -56,18 +56,18 @@ def test_a_chain_that_is_killed_in_a_training_goes_on_and_gives_every_figure(dat
         (texts / f"soil-{number}.md").write_text(f"# Soil {number}\n\n{said}\n")
     killed_at = killed(begun(data, texts, out, tmp_path / "first.log"), out)
     assert killed_at >= 2
-    assert not (out / "4-decoder" / chain.STEP).exists()
+    assert not (out / "4-decoder" / marked_steps.MARK).exists()
     second = begun(data, texts, out, tmp_path / "second.log")
     table, _ = second.communicate(timeout=600)
     log = (tmp_path / "second.log").read_text()
     assert second.returncode == 0, log
     assert "3-tokenizer: done before" in log
     assert "going on from checkpoint-" in log
-    took = [json.loads((out / name / chain.STEP).read_text())["seconds"] for name in STEPS]
+    took = [json.loads((out / name / marked_steps.MARK).read_text())["seconds"] for name in STEPS]
     assert f"all steps {sum(took):,.1f} s" in log
-    figures = json.loads((out / "4-decoder" / chain.STEP).read_text())["figures"]
+    figures = json.loads((out / "4-decoder" / marked_steps.MARK).read_text())["figures"]
     assert figures["tokens_seen"] > figures["tokens_trained"] > 1000
-    assert [path.parent.name for path in sorted(out.glob(f"*/{chain.STEP}"))] == STEPS
+    assert [path.parent.name for path in sorted(out.glob(f"*/{marked_steps.MARK}"))] == STEPS
     check_figures(json.loads((out / chain.FIGURES).read_text()), out)
     assert "| valid citation form |" in table
     assert "bits per byte" in table

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,10 +17,11 @@ from hypothesis import strategies as st
 from agri_llm import prompts, safety
 from agri_llm.assistant import Assistant, Event, join, partial_answer
 from agri_llm.errors import ModelUnavailable
+from agri_llm.judgements import SignedAnswer
 from agri_llm.language.brief import Brief
 from agri_llm.language.composer import Composer
 from agri_llm.phrases import phrase
-from agri_llm.records import Answer, Diagnosis, Hit, Passage, Photo, Question, Sentence, Step
+from agri_llm.records import Answer, Citation, Diagnosis, Hit, Passage, Photo, Question, Sentence, Step
 from knowledge_base.terms import Glossary
 
 
@@ -233,7 +235,7 @@ def test_what_was_shown_before_a_stop_can_be_kept() -> None:
     kept = partial_answer(QUESTION, shown[:1])
     assert (kept.kind, kept.complete, kept.text) == ("advice", False, shown[0].text)
     assert [citation.number for citation in kept.citations] == [1]
-    signed = assistant(Says()).signed(kept)
+    signed = assistant(Says()).stamped(kept)
     assert (signed.model, signed.index_hash, signed.complete) == ("scripted", "index-1", False)
     assert partial_answer(QUESTION, []).text == ""
 
@@ -521,3 +523,57 @@ def test_answering_needs_neither_torch_nor_a_database() -> None:
     heavy = "{'torch', 'sqlalchemy', 'transformers'}"
     code = f"import sys, agri_llm.assistant, agri_llm.language.composer; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# Answers that an expert signed
+
+UNTIL = datetime(2027, 5, 1, tzinfo=UTC)
+CUT = "Cut out the first potato plants with late blight and burn them."
+
+
+def vouched(text: str = f"{CUT}[1]", question: Question = QUESTION) -> Callable[[Question], SignedAnswer | None]:
+    """Serves one signed answer to the question with these words, as the store would."""
+    cited = (Citation(number=1, passage=BLIGHT, quote=CUT),)
+    kept = Answer(question=question, kind="advice", text=text, citations=cited, passages=(BLIGHT,))
+    record = SignedAnswer(answer=kept, signer="a1", signer_name="Asha", expires_at=UNTIL)
+    return lambda asked: record if asked.text == question.text else None
+
+
+def test_a_signed_answer_is_served_before_any_search_and_says_who_signed() -> None:
+    model = Says("Never asked.[1]")
+    events = list(assistant(model, hits=[], signed=vouched()).stream(QUESTION))
+    [answer] = events
+    assert isinstance(answer, Answer)
+    assert (answer.signed_by, answer.signed_until, answer.text) == ("Asha", UNTIL, f"{CUT}[1]")
+    assert answer.question == QUESTION
+    assert [cited.passage for cited in answer.citations] == [BLIGHT]
+    assert model.briefs == []
+
+
+@pytest.mark.parametrize(
+    "text", ["Apply mancozeb at 25 kg/ha before rain comes.[1]", CUT, f"{CUT}[1] Pray every day.", f"{CUT}[2]"]
+)
+def test_a_signed_answer_that_no_longer_passes_is_not_served(text: str) -> None:
+    answer = assistant(Says("Late blight makes dark wet spots on potato leaves.[2]"), signed=vouched(text)).answer(QUESTION)
+    assert answer.signed_by == ""
+    assert answer.text.startswith("Late blight makes dark wet spots")
+
+
+def test_an_emergency_comes_before_a_signed_answer() -> None:
+    drunk = Question(text="My child drank pesticide, what do I do?")
+    answer = assistant(Says(), signed=vouched(question=drunk)).answer(drunk)
+    assert (answer.kind, answer.signed_by) == ("refusal", "")
+
+
+def test_a_question_that_leans_on_the_one_before_gets_no_signed_answer() -> None:
+    leaning = Question(text="And how do I prevent it?", follows=QUESTION)
+    model = Says(f"{CUT}[1]")
+    assert assistant(model, signed=vouched(question=leaning)).answer(leaning).signed_by == ""
+    alone = replace(QUESTION, follows=Question(text="How do I store maize?"))
+    assert assistant(model, signed=vouched()).answer(alone).signed_by == "Asha"
+
+
+def test_a_crop_that_only_the_words_name_is_told_to_whoever_looks_for_signed_answers() -> None:
+    asked: list[Question] = []
+    assistant(Says(f"{CUT}[1]"), signed=lambda question: asked.append(question)).answer(QUESTION)
+    assert [question.crop for question in asked] == ["potato"]

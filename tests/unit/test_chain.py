@@ -15,7 +15,17 @@ from transformers import AutoTokenizer
 
 from agri_llm.errors import BadInput
 from agri_llm.prompts import REFUSAL_MARK
-from training import chain, chain_answers, chain_config, chain_figures, chain_texts, data_config, from_scratch, rows
+from training import (
+    chain,
+    chain_answers,
+    chain_config,
+    chain_figures,
+    chain_texts,
+    data_config,
+    from_scratch,
+    marked_steps,
+    rows,
+)
 from training.chain_config import ChainConfig
 from training.rows import Row
 
@@ -277,16 +287,16 @@ def test_a_step_that_is_done_is_not_done_again(tmp_path: Path) -> None:
         return {"figure": 1}
 
     for _ in range(2):
-        assert chain._step("1-x", work, tmp_path / "1-x", "maker", lambda _: None)[0] == {"figure": 1}
+        assert marked_steps.do("1-x", work, tmp_path / "1-x", "maker", lambda _: None)[0] == {"figure": 1}
     assert done == ["1-x"]
     with pytest.raises(BadInput, match="made with other settings"):
-        chain._step("1-x", work, tmp_path / "1-x", "another", lambda _: None)
+        marked_steps.do("1-x", work, tmp_path / "1-x", "another", lambda _: None)
 
 
 def test_the_seconds_of_a_step_are_told_and_kept_for_the_sum_of_all(tmp_path: Path) -> None:
     told: list[str] = []
     for _ in range(2):
-        _, seconds = chain._step("1-x", lambda _: {"figure": time.sleep(0.2)}, tmp_path / "1-x", "maker", told.append)
+        _, seconds = marked_steps.do("1-x", lambda _: {"figure": time.sleep(0.2)}, tmp_path / "1-x", "maker", told.append)
         assert 0.2 <= seconds < 60  # the second time from the mark of the step, for nothing was done
     assert told == [f"1-x: {seconds} s; {{figure: null}}", f"1-x: done before in {seconds} s; {{figure: null}}"]
     assert chain.times({"1-x": 61.5, "2-y": 3600.0}) == "time: 1-x 61.5 s, 2-y 3,600.0 s; all steps 3,661.5 s (1:01:02)"
@@ -298,9 +308,11 @@ def test_a_step_without_its_mark_is_taken_up_again(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        chain._step("1-x", stopped, tmp_path / "1-x", "maker", lambda _: None)
-    assert not (tmp_path / "1-x" / chain.STEP).exists()
-    found, _ = chain._step("1-x", lambda out: {"half": (out / "half").read_text()}, tmp_path / "1-x", "maker", lambda _: None)
+        marked_steps.do("1-x", stopped, tmp_path / "1-x", "maker", lambda _: None)
+    assert not (tmp_path / "1-x" / marked_steps.MARK).exists()
+    found, _ = marked_steps.do(
+        "1-x", lambda out: {"half": (out / "half").read_text()}, tmp_path / "1-x", "maker", lambda _: None
+    )
     assert found == {"half": "written"}
 
 

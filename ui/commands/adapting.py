@@ -1,4 +1,4 @@
-"""`agri train sft|pretrain|distil`: settings in, progress on standard error, one line of result."""
+"""`agri train sft|pretrain|distil|dpo|kto`: settings in, progress on standard error, one line of result."""
 
 from __future__ import annotations
 
@@ -39,6 +39,16 @@ def distil(config: Path, flags: Sequence[str]) -> Path:
     chosen = distil_config.read(config, flags)
     tell_of_one(f"Settings: {distil_config.described(chosen)}")
     return distil.train(chosen, tell_of_one)
+
+
+def align(kind: Literal["dpo", "kto"], config: Path, flags: Sequence[str]) -> Path:
+    """Let a model learn what people prefer by a file and flags; returns the folder of the adapter."""
+    prepare()
+    from training import align, align_config
+
+    chosen = align_config.read(config, kind, flags)
+    tell_of_one(f"Settings: {align_config.described(chosen)}")
+    return align.train(chosen, tell_of_one)
 
 
 def tell_of_one(line: str) -> None:

@@ -42,6 +42,24 @@ def distil(context: typer.Context, config: Config) -> None:
         say(f"What was learned is in {adapting.distil(config, context.args)}.", results)
 
 
+@app.command("dpo", context_settings=_ANY_FLAG)
+def dpo(context: typer.Context, config: Config) -> None:
+    """Teach a model what people prefer, from pairs of answers; goes on from --start RUN; every setting is a flag too."""
+    from ui.commands import adapting, quiet
+
+    with quiet.results() as results:
+        say(f"What was learned is in {adapting.align('dpo', config, context.args)}.", results)
+
+
+@app.command("kto", context_settings=_ANY_FLAG)
+def kto(context: typer.Context, config: Config) -> None:
+    """Teach a model what people find good and bad; goes on from --start RUN; every setting is a flag too."""
+    from ui.commands import adapting, quiet
+
+    with quiet.results() as results:
+        say(f"What was learned is in {adapting.align('kto', config, context.args)}.", results)
+
+
 @app.command("plan", context_settings=_ANY_FLAG)
 def plan(
     context: typer.Context,
