@@ -17,8 +17,9 @@ from starlette.routing import Route
 from streamlit.starlette import App
 
 from agri_llm.errors import AgriError, SettingsInvalid
-from ui import failures, warming, wiring
+from ui import failures, session, warming, wiring
 from ui.protection import SecurityHeaders, check_options
+from ui.session_cookie import session_cookie
 from ui.visitors import VisitorCookie
 
 _LOG = logging.getLogger("agri.server")
@@ -56,7 +57,7 @@ try:
     wiring.visitor_secret()
     app = App(
         Path(__file__).resolve().with_name("app.py"),
-        routes=[Route("/api/health", health)],
+        routes=[Route("/api/health", health), Route(session.ADDRESS, session_cookie)],
         middleware=_middleware(),
         lifespan=prepared,
         on_script_error=failures.show,

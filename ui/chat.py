@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -18,9 +17,11 @@ from ui import (
     conversations,
     field,
     history,
+    outcome_question,
     photo_consent,
     photo_corrections,
     pictures,
+    training_consent,
     visitors,
     votes,
     wiring,
@@ -40,14 +41,15 @@ PERSON, PLANT = ":material/person:", ":material/eco:"
 
 def show() -> None:
     """Show the whole page for whoever looks at it."""
-    st.html(Path(__file__).with_name("page.css"))
     owner = visitors.owner()
     with st.sidebar:
         history.language_switch()
         talk = conversations.current(owner)
         history.show(owner, talk)
+        training_consent.your_data(owner)
     asked = _asked()
     _notices(talk)
+    outcome_question.show(owner)
     if not (talk.turns or asked or talk.failed or talk.missing):
         _welcome()
     _turns(owner, talk)
@@ -112,7 +114,7 @@ def _turns(owner: str, talk: Conversation) -> None:
                 photo_corrections.show(owner, turn)
             st.html(answers.finished_html(turn))
             if turn.text and turn.id not in talk.unsaved:
-                votes.show(owner, turn.id)
+                votes.show(owner, turn.id, newest=turn is talk.turns[-1])
 
 
 def _answer(owner: str, talk: Conversation, text: str, files: Sequence[Uploaded]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 import typer
 
 from agri_llm.errors import AgriError, BadInput, StoreUnavailable
-from ui.commands import data, evaluating, exporting, photos, preferences, retraining, train
+from ui.commands import accounts, data, evaluating, exporting, photos, preferences, retraining, train
 from ui.commands.console import end as _end
 from ui.commands.console import open_index
 from ui.commands.console import say as _say
@@ -20,6 +20,7 @@ from ui.commands.console import tell as _tell
 
 if TYPE_CHECKING:
     from agri_llm.assistant import Assistant
+    from agri_llm.settings import Settings
     from ui.commands.batches import Details
     from ui.commands.finding import Wanted
     from ui.commands.indexing import Written
@@ -34,6 +35,7 @@ index_app = typer.Typer(help="Build and change the index of documents.", no_args
 app.add_typer(index_app, name="index")
 app.add_typer(train.app, name="train")
 app.add_typer(data.app, name="data")
+app.add_typer(accounts.app, name="accounts")
 
 IndexFolder = Annotated[Path | None, typer.Option("--index", help="Index folder; the default one when not given.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, and nothing else.")]
@@ -239,9 +241,17 @@ def serve(
             wiring.store().migrate()
         except StoreUnavailable as error:  # people still get answers, only nothing is saved
             _tell(error)
+        else:
+            _say_first_link(chosen)
         indexing.prepare()
         _say(f"Open http://localhost:{chosen.port} in your browser; Ctrl-C stops.", sys.stdout)
         serving.run(host, chosen.port)
+
+
+def _say_first_link(chosen: Settings) -> None:
+    address = accounts.first_address(chosen)
+    if address is not None:
+        _say(f"No administrator yet. This link works once, within a week: {address}", sys.stdout)
 
 
 @app.command()

@@ -57,11 +57,11 @@ class VisitorCookie:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and add the cookie to the answer where a page is asked for without a valid one."""
-        if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != "/" or key_in(_cookie_of(scope)):
+        if scope["type"] != "http" or scope["method"] != "GET" or not _is_page(scope["path"]) or key_in(_cookie_of(scope)):
             await self.app(scope, receive, send)
             return
         cookie = f"{COOKIE}={new_cookie()}; Path=/; Max-Age={KEPT_SECONDS}; HttpOnly; SameSite=Lax"
-        if _behind_https(scope):
+        if behind_https(scope):
             cookie += "; Secure"
 
         async def send_with_cookie(message: Message) -> None:
@@ -70,6 +70,11 @@ class VisitorCookie:
             await send(message)
 
         await self.app(scope, receive, send_with_cookie)
+
+
+def _is_page(path: str) -> bool:
+    """The start page and those beside it, like /sign-in; files and Streamlit's own addresses are none."""
+    return path.count("/") == 1 and "." not in path and not path.startswith("/_")
 
 
 def _header(scope: Scope, name: bytes) -> str:
@@ -84,5 +89,6 @@ def _cookie_of(scope: Scope) -> str | None:
     return found.value if found else None
 
 
-def _behind_https(scope: Scope) -> bool:
+def behind_https(scope: Scope) -> bool:
+    """Whether the visitor sees https, also where a proxy speaks plain http to us."""
     return scope.get("scheme") == "https" or _header(scope, b"x-forwarded-proto").split(",")[0].strip() == "https"

@@ -8,11 +8,11 @@ import streamlit as st
 
 from agri_llm.errors import NotYours, StoreUnavailable
 from agri_llm.records import Feedback, Rating
-from ui import wiring
+from ui import training_consent, wiring
 from ui.words import word
 
 REASONS: dict[Rating, tuple[str, ...]] = {
-    "down": ("wrong", "unsafe", "not_my_place", "missing", "hard_to_understand", "source_differs"),
+    "down": ("wrong", "unsafe", "not_my_place", "too_long", "hard_to_understand", "source_differs", "missing", "other"),
     "up": ("helpful", "clear", "complete", "well_sourced"),
 }
 _RATINGS: tuple[Rating, ...] = ("down", "up")  # what st.feedback calls 0 and 1
@@ -20,20 +20,26 @@ LONGEST = 4000  # characters of a correction or comment
 
 
 @st.fragment
-def show(owner: str, answer_id: str) -> None:
-    """Show thumbs for one answer. A fragment: voting stores at once and never interrupts an answer being written."""
+def show(owner: str, answer_id: str, newest: bool = False) -> None:
+    """Show thumbs for one answer, and the question of consent below a vote or the newest answer.
+
+    A fragment: voting stores at once and never interrupts an answer being written.
+    """
     vote = _stored(owner, answer_id)
     default = None if vote is None else _RATINGS.index(vote.rating)
     with st.container(key=f"vote-{answer_id}", gap="small"):
         st.feedback("thumbs", key=_key("thumb", answer_id), default=default, on_change=_rated, args=(owner, answer_id))
         if st.session_state.get(_key("failed", answer_id)):
             st.warning(word("vote_not_saved"), icon=":material/cloud_off:")
+        if vote is None and newest:
+            training_consent.ask(owner, answer_id)
         if vote is None:
             return
         if st.session_state.get(_key("editing", answer_id)):
             _form(owner, vote)
         else:
             _thanks(vote)
+        training_consent.ask(owner, answer_id)
 
 
 def _thanks(vote: Feedback) -> None:

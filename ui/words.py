@@ -15,6 +15,9 @@ LANGUAGES = ("en", "zh")
 LANGUAGE = "lang"  # name of the query parameter, and of the switch, that hold the visitor's choice
 
 
+_KEPT = "language-kept"  # the choice, for the next page: Streamlit forgets switches and addresses between pages
+
+
 @cache
 def words(language: str) -> dict[str, str]:
     """Return all words of a language by their keys."""
@@ -24,8 +27,13 @@ def words(language: str) -> dict[str, str]:
 
 def language() -> str:
     """Return the language this visitor reads: the chosen one, the one in the page's address, else AGRI_LANGUAGE."""
-    chosen = st.session_state.get(LANGUAGE) or st.query_params.get(LANGUAGE)
+    chosen = st.session_state.get(LANGUAGE) or st.query_params.get(LANGUAGE) or st.session_state.get(_KEPT)
     return chosen if chosen in LANGUAGES else wiring.settings().language
+
+
+def keep_language() -> None:
+    """Remember the visitor's language when they go to another page."""
+    st.session_state[_KEPT] = language()
 
 
 def word(key: str, **values: str) -> str:
