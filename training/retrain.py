@@ -143,8 +143,9 @@ def _sides(wanted: Wanted) -> Iterator[tuple[str, Path | None]]:
 
 def _data(wanted: Wanted, parts: Parts, tell: Tell, out: Path) -> dict[str, Any]:
     folder = out / "data"
+    chosen = wanted.settings
     rules = Rules(
-        seed=wanted.settings.seed, margin=wanted.settings.margin, longer_wins=wanted.settings.longer_wins, salt=wanted.salt
+        seed=chosen.seed, margin=chosen.margin, longer_wins=chosen.longer_wins, repeated=chosen.repeated, salt=wanted.salt
     )
     made = preferences.read(folder) if folder.is_dir() else preferences.build(parts.material(), folder, rules, tell)
     return {"hash": made.hash, "rows": made.manifest["rows"], "returned": len(made.returned)}

@@ -29,6 +29,7 @@ class Retraining:
     seed: int = 0
     margin: float = 0.5
     longer_wins: float = 0.6
+    repeated: float = 0.85  # share of common words from which two pairs say the same; 1 leaves them all in
 
 
 def read(path: Path) -> Retraining:
