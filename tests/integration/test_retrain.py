@@ -97,8 +97,8 @@ def home(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     }  # fmt: skip
     (folder / "align.yaml").write_text(yaml.safe_dump(training), encoding="utf-8")
     settings = {
-        "config": "align.yaml", "suites": [str(folder / "guard.jsonl")], "answer_tokens": 24, "prompts": 40, "longer_wins": 0.95,
-        "repeated": 1.0
+        "config": "align.yaml", "suites": [str(folder / "guard.jsonl")], "answer_tokens": 24, "prompts": 40,
+        "longer_wins": 0.95, "repeated": 1.0
     }  # fmt: skip
     (folder / "retrain.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     return folder
