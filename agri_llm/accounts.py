@@ -6,19 +6,16 @@ link from an administrator. Rights are looked up in the database at each action,
 
 from __future__ import annotations
 
-import unicodedata
-
 from sqlalchemy import delete, exc, select, text
 from sqlalchemy.orm import Session
 
-from agri_llm import account_links, passwords, sign_ins
+from agri_llm import account_links, account_names, passwords, sign_ins
 from agri_llm.account_tables import AccountRow, LinkKind, LinkRow, account_from
 from agri_llm.database import Transaction
 from agri_llm.errors import BadInput, NotAllowed
 from agri_llm.judgements import Account, Role
 from agri_llm.records import new_id, now
 
-LONGEST_NAME = 80  # characters
 _ROLES_CHANGE = 7_201_113_844  # any fixed number: the PostgreSQL lock for which those who change roles compete
 
 
@@ -44,7 +41,7 @@ class Accounts:
         """Return a one-time code with which somebody makes an account of this role within a week. Raises NotAllowed."""
         with self._writing() as session:
             require(session, by, "administrator")
-            return account_links.add(session, "invitation", role, name=_shown(name) if name.strip() else "", by=by)
+            return account_links.add(session, "invitation", role, name=account_names.shown(name) if name.strip() else "", by=by)
 
     def reset_link(self, by: str, account_id: str) -> str:
         """Return a one-time code with which somebody sets a new password; an earlier one stops working. Raises NotAllowed."""
@@ -79,7 +76,7 @@ class Accounts:
 
         After five wrong tries for a name each further one has to wait twice as long, a quarter of an hour at most.
         """
-        key = _key(name)
+        key = account_names.key(name)
         with self._writing() as session:
             wait = sign_ins.count_try(session, key, now())
             kept = session.scalar(select(AccountRow.password).where(AccountRow.name_key == key))
@@ -228,11 +225,11 @@ def _used(session: Session, code: str) -> LinkRow:
 
 
 def _new_account(session: Session, link: LinkRow, name: str, hashed: str) -> AccountRow:
-    shown, moment = _shown(name), now()
+    shown, moment = account_names.shown(name), now()
     taken = BadInput(f"The name {shown} is taken", "two people would be mistaken for each other", "choose another")
-    if session.scalar(select(AccountRow.id).where(AccountRow.name_key == _key(shown))) is not None:
+    if session.scalar(select(AccountRow.id).where(AccountRow.name_key == account_names.key(shown))) is not None:
         raise taken
-    row = AccountRow(id=new_id(), name=shown, name_key=_key(shown), role=link.role, password=hashed, active=True)
+    row = AccountRow(id=new_id(), name=shown, name_key=account_names.key(shown), role=link.role, password=hashed, active=True)
     row.created_at = row.updated_at = moment
     session.add(row)
     try:
@@ -248,18 +245,3 @@ def _with_password(session: Session, link: LinkRow, hashed: str) -> AccountRow:
     sign_ins.end_all(session, row.id)
     sign_ins.forget_tries(session, row.name_key)
     return row
-
-
-def _shown(name: str) -> str:
-    """Return a name as people see it: one line without signs that cannot be seen. Raises BadInput."""
-    shown = " ".join("".join(each if each.isprintable() else " " for each in name).split())
-    if not 1 <= len(shown) <= LONGEST_NAME:
-        found = f"The name has {len(shown)} characters"
-        raise BadInput(found, f"one of 1 to {LONGEST_NAME} is needed", "write the name that colleagues know you by")
-    return shown
-
-
-def _key(name: str) -> str:
-    """Return a name without regard to case and width: Ａｍｉｎａ, AMINA and amina are one."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return " ".join(folded.split())

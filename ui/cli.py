@@ -20,7 +20,6 @@ from ui.commands.console import tell as _tell
 
 if TYPE_CHECKING:
     from agri_llm.assistant import Assistant
-    from agri_llm.settings import Settings
     from ui.commands.batches import Details
     from ui.commands.finding import Wanted
     from ui.commands.indexing import Written
@@ -236,22 +235,18 @@ def serve(
     with serving.until_stopped():
         chosen = _start(port=port)
         wiring.visitor_secret()
-        host = serving.checked_address(address, chosen.port)
+        host, first = serving.checked_address(address, chosen.port), None
         try:
             wiring.store().migrate()
         except StoreUnavailable as error:  # people still get answers, only nothing is saved
             _tell(error)
         else:
-            _say_first_link(chosen)
+            first = accounts.first_address(chosen)
         indexing.prepare()
         _say(f"Open http://localhost:{chosen.port} in your browser; Ctrl-C stops.", sys.stdout)
+        if first is not None:
+            _say(f"There is no administrator yet; this link makes one, once, within a week: {first}", sys.stdout)
         serving.run(host, chosen.port)
-
-
-def _say_first_link(chosen: Settings) -> None:
-    address = accounts.first_address(chosen)
-    if address is not None:
-        _say(f"No administrator yet. This link works once, within a week: {address}", sys.stdout)
 
 
 @app.command()

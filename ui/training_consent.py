@@ -9,11 +9,13 @@ from ui import wiring
 from ui.words import word
 
 _ANSWERED = "training-answered"  # what the session remembers: None before the question, then yes or no
-_BOX = "training-allowed"
+_BOX, _REDRAW = "training-allowed", "training-redraw"
 
 
 def ask(owner: str, answer_id: str) -> None:
     """Ask below an answer, unless the question was answered or the store does not answer."""
+    if st.session_state.pop(_REDRAW, False):
+        st.rerun()  # the box beside the chat shows the answer too
     said = st.session_state.pop(f"training-said-{answer_id}", None)
     if said:
         st.caption(word(said))
@@ -52,7 +54,7 @@ def _is_open(owner: str) -> bool | None:
 
 
 def _answered(owner: str, answer_id: str, yes: bool) -> None:
-    kept = _keep(owner, yes)
+    kept = st.session_state[_REDRAW] = _keep(owner, yes)
     st.session_state[f"training-said-{answer_id}"] = (
         ("training_thanks" if yes else "training_never") if kept else "photos_not_saved"
     )

@@ -102,6 +102,23 @@ def test_from_the_link_in_the_terminal_to_a_closed_account(app: RunningApp, visi
     expect(boris.get_by_text("You are no longer signed in")).to_have_count(0)
 
 
+def test_a_yes_below_an_answer_ticks_the_box_of_your_data_and_unticking_is_kept(app: RunningApp, visitor: Open) -> None:
+    page = visitor()
+    page.goto(app.url)
+    page.get_by_role("button", name="My tomato leaves have brown spots").click()
+    page.get_by_role("button", name="Yes, use them").click()
+    expect(page.get_by_text("You can take it back")).to_be_visible()
+    page.get_by_text("Your data", exact=True).click()
+    box = page.get_by_role("checkbox", name="Use my questions and votes")
+    expect(box).to_be_checked()
+    page.get_by_text("Use my questions and votes").click()
+    expect(box).not_to_be_checked()
+    page.reload()
+    page.get_by_text("Your data", exact=True).click()
+    expect(box).not_to_be_checked()
+    expect(page.get_by_role("button", name="Yes, use them")).to_have_count(0)
+
+
 def test_a_page_for_administrators_shows_a_guest_nothing(app: RunningApp, visitor: Open) -> None:
     page = visitor()
     page.goto(f"{app.url}/accounts")

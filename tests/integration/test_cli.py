@@ -23,6 +23,7 @@ import pytest
 import regex as re
 
 from agri_llm import vision
+from agri_llm.errors import BadInput
 from agri_llm.settings import Settings
 from agri_llm.store import Store
 from knowledge_base.shipped import VECTORS
@@ -188,7 +189,8 @@ def test_help_comes_at_once_and_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     "command",
     ["ask", "search", "serve", "migrate", "settings", "doctor", "vectors"]
-    + [f"index {part}" for part in ("build", "add", "remove", "list")],
+    + [f"index {part}" for part in ("build", "add", "remove", "list")]
+    + ["accounts link", "accounts list"],
 )
 def test_every_command_has_help(agri: Agri, command: str) -> None:
     ended = agri(*command.split(), "--help")
@@ -627,6 +629,24 @@ def test_a_port_in_use_is_one_sentence(agri: Agri) -> None:
 
 @pytest.mark.skipif(not serving.PAGE.is_file(), reason="The web page has not been written yet.")
 @pytest.mark.skipif(not VECTORS.is_file(), reason="The vectors of the shipped sheets have not been made yet (agri vectors).")
+def test_the_link_for_the_first_administrator_is_printed_until_there_is_one(
+    agri: Agri, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGRI_HOME", str(tmp_path))
+    assert "Nobody has an account" in agri("accounts", "list").out
+    first, second = (agri("accounts", "link").out.strip() for _ in range(2))
+    assert first != second
+    assert second.startswith("http://localhost:")
+    store = Store(f"sqlite:///{tmp_path / 'agri.sqlite3'}")
+    with pytest.raises(BadInput):
+        store.accounts.accept(first.split("code=")[1], "Amina", "maize after beans")
+    store.accounts.accept(second.split("code=")[1], "Amina", "maize after beans")
+    ended = agri("accounts", "link")
+    assert (ended.status, ended.out) == (1, "")
+    assert "There is an administrator already" in ended.err
+    assert re.search(r"^Amina +administrator +active", agri("accounts", "list").out)
+
+
 def test_the_page_is_served_until_ctrl_c(process: Process) -> None:
     port = free_port()
     server = process("serve", "--port", port)
