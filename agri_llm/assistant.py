@@ -71,6 +71,12 @@ class Assistant:
 
         Closing the generator early stops the writing; what was shown can be kept with `partial_answer`.
         """
+        pinned = getattr(
+            self.model, "pinned", None
+        )  # a writer that may change is the same from the begin of an answer to its end
+        if pinned is not None:
+            yield from replace(self, model=pinned()).stream(question)
+            return
         clock = _Clock()
         problem = safety.input_problem(question.text)
         if problem and not (problem == "empty" and question.photos):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
@@ -12,13 +12,14 @@ from agri_llm.errors import BadInput, SettingsInvalid, StoreUnavailable
 from agri_llm.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from PIL.Image import Image
 
     from agri_llm.assistant import Assistant
     from agri_llm.judgements import SignedAnswer
     from agri_llm.language.brief import LanguageModel
+    from agri_llm.language.local import LocalModel
     from agri_llm.photo_description import PhotoDescriber
     from agri_llm.records import Diagnosis, Question
     from agri_llm.store import Store
@@ -99,8 +100,12 @@ def prepare_index(progress: Progress | None = None) -> bool:
 def language_model() -> LanguageModel:
     """Who writes the answers, by the setting AGRI_WRITER; raises ModelMissing."""
     chosen = settings()
+    if chosen.writer == "local" and chosen.adapter:
+        return base_model().with_adapter(chosen.adapter)
     if chosen.writer == "local":
-        return _local_model(chosen.adapter)
+        from agri_llm.language.switching import SwitchingModel
+
+        return SwitchingModel(base_model(), lambda: in_store(lambda kept: kept.promotions.current()))
     if chosen.writer == "endpoint":
         from agri_llm.language.endpoint import EndpointModel
 
@@ -117,17 +122,28 @@ def language_model() -> LanguageModel:
     return Composer()
 
 
-def _local_model(adapter: str | None) -> LanguageModel:
+@cache
+def base_model() -> LocalModel:
+    """The model on this machine without an adapter, loaded once; its siblings with adapters share its weights."""
     from agri_llm.language.local import LocalModel
 
     chosen = settings()
     return LocalModel(
         chosen.model,
-        adapter,
         four_bit=chosen.four_bit,
         max_new_tokens=chosen.max_new_tokens,
         temperature=chosen.temperature,
     )
+
+
+Found = TypeVar("Found")
+
+
+def in_store(ask: Callable[[Store], Found]) -> Found | None:
+    """Ask the store; a database that was never used holds nothing, which is no complaint. Raises StoreUnavailable."""
+    if store().schema_state() == "empty":
+        return None
+    return ask(store())
 
 
 @cache
@@ -174,7 +190,7 @@ def assistant_with(adapter: str | None) -> Assistant:
     from dataclasses import replace
 
     chosen = settings()
-    if adapter == chosen.adapter:
+    if adapter == chosen.adapter and (adapter or chosen.writer != "local"):
         return assistant()
     if chosen.writer != "local":
         raise BadInput(
@@ -182,7 +198,7 @@ def assistant_with(adapter: str | None) -> Assistant:
             "an adapter belongs to a model on this machine",
             "set AGRI_WRITER=local and AGRI_MODEL to its base model",
         )
-    return replace(assistant(), model=_local_model(adapter))
+    return replace(assistant(), model=base_model().with_adapter(adapter))
 
 
 def diagnosis(

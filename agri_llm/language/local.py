@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import threading
-from collections.abc import Generator, Iterator, Sequence
+import weakref
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict
-from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig, TextIteratorStreamer
 
-from agri_llm.errors import AgriError, ModelError, ModelMissing, ModelUnavailable
-from agri_llm.language import chat_template, contract
+from agri_llm.errors import AgriError, ModelMissing, ModelUnavailable
+from agri_llm.language import chat_template, contract, loading
+from agri_llm.language.adapters import Weights
 from agri_llm.language.brief import Brief
 from agri_llm.records import Message
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")  # formats that can run code while they are read
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 def nf4_config() -> BitsAndBytesConfig:
@@ -51,17 +50,43 @@ class LocalModel:
         path, adapter = _at_home(path), _at_home(adapter or "")
         self.name = Path(path).name or path
         self.adapter = adapter_name(adapter) if adapter else None
-        self._tokenizer, self._model = _load_model(path, four_bit=four_bit)
+        self._path = path
+        self._tokenizer, base = _load_model(path, four_bit=four_bit)
+        self._weights, self._key = Weights(base, self.name), ""
         self._parameters = int(self._model.num_parameters())
         self._max_new_tokens = max_new_tokens
         self._context: int | None = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         named = self._model.generation_config
         self._model.generation_config = _generation_config(self._tokenizer, self._model, temperature)
+        self._stops = chat_template.stop_ids(self._tokenizer, named)
         if adapter:
-            contract.check(Path(adapter), path, self._tokenizer, chat_template.stop_ids(self._tokenizer, named))
-            self._model = _with_adapter(self._model, adapter, self.name)
+            contract.check(Path(adapter), path, self._tokenizer, self._stops)
+            self._key = self._weights.add(adapter)
         self._model.eval()
         self._line = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")  # one worker: answers wait in order
+
+    @property
+    def _model(self) -> Any:
+        """The model with every adapter that is loaded; `self._weights.using` says which one writes."""
+        return self._weights.model
+
+    def with_adapter(self, adapter: str | None) -> LocalModel:
+        """Return a writer with another adapter, or none, on the same base in memory; what is being written goes on undisturbed.
+
+        Loading waits for its turn among the answers. An adapter is given up when its last writer is. Raises ModelMissing.
+        """
+        other = copy.copy(self)
+        place = _at_home(adapter or "")
+        other.adapter, other._key = adapter_name(place) if place else None, ""
+        if place:
+            contract.check(Path(place), self._path, self._tokenizer, self._stops)
+            other._key = self._line.submit(self._weights.add, place).result()
+            weakref.finalize(other, self._line.submit, self._weights.remove, other._key).atexit = False
+        return other
+
+    def limit(self, max_new_tokens: int) -> None:
+        """Let this writer write so many tokens at most."""
+        self._max_new_tokens = max_new_tokens
 
     def describe(self) -> dict[str, str | int | bool | None]:
         """Return one line for the doctor: what is loaded, how large, in which numbers and where."""
@@ -90,7 +115,7 @@ class LocalModel:
             if isinstance(error, AgriError):
                 raise error
             if error is not None:
-                raise _failure(self.name, error) from error
+                raise loading.failure(self.name, error) from error
         finally:
             stop.set()
             writing.cancel()
@@ -106,7 +131,7 @@ class LocalModel:
         prompt = self._prompt(messages)["input_ids"].to(self._model.device)
         said = self._tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"].to(self._model.device)
         self._room(prompt.shape[1] + said.shape[1] - 1)  # the last token is not read, only expected
-        with torch.inference_mode():
+        with torch.inference_mode(), self._weights.using(self._key):
             logits = self._model(input_ids=torch.cat([prompt, said], dim=1)).logits[0, prompt.shape[1] - 1 : -1].float()
         return float(torch.log_softmax(logits, dim=-1).gather(1, said[0, :, None]).sum())  # (tokens of the text, 1)
 
@@ -118,12 +143,13 @@ class LocalModel:
 
         try:
             prompt = self._prompt(messages)
-            self._model.generate(
-                **prompt.to(self._model.device),
-                streamer=streamer,
-                stopping_criteria=[stopped],
-                max_new_tokens=self._room(prompt["input_ids"].shape[1]),
-            )
+            with self._weights.using(self._key):
+                self._model.generate(
+                    **prompt.to(self._model.device),
+                    streamer=streamer,
+                    stopping_criteria=[stopped],
+                    max_new_tokens=self._room(prompt["input_ids"].shape[1]),
+                )
         finally:
             streamer.text_queue.put(streamer.stop_signal)  # after a failure too, or the reader would wait for ever
 
@@ -158,7 +184,7 @@ def _at_home(path: str) -> str:
 def _load_model(path: str, *, four_bit: bool) -> tuple[Any, Any]:
     """Return tokenizer and model of a folder or a hub name, checked: a chat model, safetensors, every weight present."""
     _check_folder(path)
-    with _loading(f"the model {path!r}"):
+    with loading.loading(f"the model {path!r}"):
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     if not tokenizer.chat_template:
         raise ModelMissing(
@@ -168,7 +194,7 @@ def _load_model(path: str, *, four_bit: bool) -> tuple[Any, Any]:
         )
     if not tokenizer("leaf")["input_ids"]:  # without its file, transformers makes an empty tokenizer and says nothing
         raise ModelMissing(f"the model {path!r} has no vocabulary", "it cannot read", "download or export the model again")
-    with _loading(f"the model {path!r}"):
+    with loading.loading(f"the model {path!r}"):
         model, report = AutoModelForCausalLM.from_pretrained(
             path,
             use_safetensors=True,
@@ -209,33 +235,6 @@ def _generation_config(tokenizer: Any, model: Any, temperature: float) -> Genera
     return config
 
 
-def _with_adapter(model: Any, adapter: str, model_name: str) -> Any:
-    """Return the model with the adapter on top; every one of the adapter's weights must have found its place."""
-    folder = Path(adapter)
-    if not (folder / "adapter_config.json").is_file():
-        raise ModelMissing(
-            f"there is no adapter at {adapter!r}", "adapter_config.json is not there", "check AGRI_ADAPTER, or leave it empty"
-        )
-    if not (folder / ADAPTER_WEIGHTS).is_file():
-        raise ModelMissing(
-            f"the adapter {adapter!r} has no {ADAPTER_WEIGHTS}",
-            "other formats can run code while they are read, so we do not read them",
-            "save the adapter again as safetensors",
-        )
-    with _loading(f"the adapter {adapter!r} on the model {model_name!r}"):
-        adapted = PeftModel.from_pretrained(model, adapter)
-        with safe_open(folder / ADAPTER_WEIGHTS, framework="pt") as file:
-            saved = set(file.keys())
-    placed = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
-    if strange := sorted(key for key in saved ^ placed if "embed_tokens" not in key and "lm_head" not in key):
-        raise ModelMissing(
-            f"the adapter {adapter!r} does not fit the model {model_name!r}: {len(strange)} weights, such as {strange[0]!r}",
-            "it was trained on another model",
-            "choose the model named in its adapter_config.json, or another adapter",
-        )
-    return adapted
-
-
 def _check_folder(path: str) -> None:
     """Raise ModelMissing for a path that is not there, and for a folder whose weights are only in formats that run code."""
     folder = Path(path)
@@ -256,51 +255,3 @@ def _check_folder(path: str) -> None:
         "other formats can run code while they are read, so we do not read them" if pickles else "there are no weights to load",
         "choose a model folder with safetensors weights in AGRI_MODEL",
     )
-
-
-@contextmanager
-def _loading(what: str) -> Iterator[None]:
-    """Turn the libraries' own errors while loading `what` into a sentence; the beginning of theirs stays in it."""
-    try:
-        yield
-    except ImportError as error:
-        raise ModelMissing(
-            f"{what} cannot be loaded in 4-bit",
-            f"a library is missing ({_said(error)})",
-            "install agri[gpu], or set AGRI_FOUR_BIT=false",
-        ) from error
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, MemoryError, SafetensorError) as error:
-        if _is_memory(error):
-            raise _short_of_memory(what, error) from error
-        raise ModelMissing(
-            f"{what} cannot be loaded", _said(error), "check AGRI_MODEL and AGRI_ADAPTER, and that the files are complete"
-        ) from error
-
-
-def _failure(name: str, error: BaseException) -> ModelError:
-    """Return the sentence for an error in the middle of writing."""
-    if _is_memory(error):
-        return _short_of_memory(f"the model {name!r}", error)
-    return ModelUnavailable(
-        f"the model {name!r} failed while writing",
-        f"{type(error).__name__}: {_said(error)}",
-        "ask again; if it happens every time, choose another instruct model in AGRI_MODEL",
-    )
-
-
-def _is_memory(error: BaseException) -> bool:
-    """Tell whether memory ran out, on the GPU or on the processor (where torch raises a plain RuntimeError)."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-
-
-def _short_of_memory(what: str, error: BaseException) -> ModelUnavailable:
-    return ModelUnavailable(
-        f"{what} does not fit into memory",
-        _said(error),
-        "choose a smaller model in AGRI_MODEL, set AGRI_FOUR_BIT=true on a GPU, or use a model server (AGRI_WRITER=endpoint)",
-    )
-
-
-def _said(error: BaseException) -> str:
-    """Return a library's message on one line, its first 200 characters."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:200].rstrip(".")

@@ -108,7 +108,10 @@ def _model() -> Finding:
     model = wiring.language_model()
     describe = getattr(model, "describe", None)
     told = describe() if describe else {"writer": model.name}
+    problem = str(told.pop("problem", ""))
     value = ", ".join(f"{name}: {_plain(fact)}" for name, fact in told.items() if fact is not None)
+    if problem:
+        return Finding(state="problem", part="model", value=f"{value}; {problem}", remedy="promote a run, or go back")
     return Finding(state="ok", part="model", value=value)
 
 

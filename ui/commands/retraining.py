@@ -43,14 +43,11 @@ class Parts:
     def writing(self, adapter: Path | None, tokens: int) -> Callable[[Sequence[Message]], str]:
         """Return what writes an answer to a request with an adapter, or with the base alone."""
         from agri_llm.language.brief import Brief
-        from agri_llm.language.local import LocalModel
         from agri_llm.records import Question
         from ui import wiring
 
-        chosen = wiring.settings()
-        model = LocalModel(
-            chosen.model, str(adapter) if adapter else None, four_bit=True, max_new_tokens=tokens, temperature=0.0
-        )
+        model = wiring.base_model().with_adapter(str(adapter) if adapter else None)
+        model.limit(tokens)
 
         def write(messages: Sequence[Message]) -> str:
             brief = Brief(question=Question(text=""), intent="explain", hits=(), messages=tuple(messages))
@@ -139,11 +136,13 @@ def _wanted(method: str, config: Path | None, out: Path | None) -> Wanted:
 
 
 def run_in_use() -> Path | None:
-    """Return the run whose adapter is in use: of the last promotion, else of AGRI_ADAPTER; None where the base writes alone."""
+    """Return the run whose adapter is in use: of AGRI_ADAPTER, else of the last promotion; None: the base writes alone."""
     from ui import wiring
 
-    current = wiring.store().promotions.current()
-    adapter = current.adapter if current is not None else wiring.settings().adapter
+    adapter = wiring.settings().adapter
+    if not adapter:
+        current = wiring.store().promotions.current()
+        adapter = current.adapter if current is not None else None
     return Path(adapter).parent if adapter else None
 
 
