@@ -46,7 +46,7 @@ def train(training: Training, tell: Tell) -> Path:
     """
     kind, ours = cast(Preference, training.kind), cast(Alignment, training.ours)
     with adapt.sentences(training):
-        tokenizer, serving, stops = adapt.load_tokenizer(_as_sft(training))
+        tokenizer, serving, stops = adapt.load_tokenizer(as_sft(training))
         parent = start_of(ours)
         found = pair_rows.read(training, kind, tokenizer, stops)
         for line in [*pair_rows.check(training, kind, found), check_template(tokenizer, serving, parent)]:
@@ -65,13 +65,14 @@ def train(training: Training, tell: Tell) -> Path:
 def check(training: Training) -> list[str]:
     """Return what can be said before anything is loaded: rows, template, start. Raises BadInput, ModelMissing."""
     with adapt.sentences(training):
-        tokenizer, serving, stops = adapt.load_tokenizer(_as_sft(training))
+        tokenizer, serving, stops = adapt.load_tokenizer(as_sft(training))
         parent = start_of(cast(Alignment, training.ours))
         found = pair_rows.read(training, training.kind, tokenizer, stops)
         return [*pair_rows.check(training, training.kind, found), check_template(tokenizer, serving, parent)]
 
 
-def _as_sft(training: Training) -> Training:
+def as_sft(training: Training) -> Training:
+    """Return the settings as those of a tuning on chats, for what both need: a tokenizer with a template."""
     from dataclasses import replace
 
     return replace(training, kind="sft")
@@ -252,7 +253,7 @@ def _finish(
     if PartialState().is_main_process:
         trainer.accelerator.unwrap_model(trainer.model).save_pretrained(str(folder), selected_adapters=["default"])
         trainer.processing_class.save_pretrained(str(folder))
-        said = contracts.describe(_as_sft(training), trainer.processing_class, stops)
+        said = contracts.describe(as_sft(training), trainer.processing_class, stops)
         said["greedy"] = contracts.greedy(trainer.model, trainer.processing_class)
         for place in (folder, training.out):
             contracts.write(place, said)

@@ -1,4 +1,4 @@
-"""What an alignment depends on: the settings of a training, the adapter it goes on from, and those of TRL's DPO or KTO."""
+"""What an alignment depends on: the settings of a training, the adapter it goes on from, those of TRL's DPO, KTO or reward."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from trl import DPOConfig, KTOConfig, SFTConfig
+from trl import DPOConfig, KTOConfig, RewardConfig, SFTConfig
 
 from agri_llm.errors import BadInput
 from training import configuration
 from training.configuration import Adaptation, Training
 from training.methods import METHODS
 
-Preference = Literal["dpo", "kto"]
-CONFIGS = {"dpo": DPOConfig, "kto": KTOConfig}
+Preference = Literal["dpo", "kto", "reward"]
+CONFIGS = {"dpo": DPOConfig, "kto": KTOConfig, "reward": RewardConfig}
+# A head of random numbers learns with larger steps; scores are held near zero, or they drift (TRL documentation).
+OF_REWARD: dict[str, Any] = {"learning_rate": 1e-4, "center_rewards_coefficient": 0.01}
 # Losses whose first value is known where policy and reference are one (TRL 1.16, measured): ln 2, 1 / (4 beta²), 1, 1/2.
 LN2 = 0.6931471805599453
 
@@ -65,7 +67,8 @@ def read(path: Path, kind: Preference, flags: Sequence[str] = ()) -> Training:
     managed = {name: value for name, value in configuration.managed().items() if name in actions}
     if kind == "kto":
         managed["train_sampling_strategy"] = "sequential"  # each row's KL partner is the one before it; rows are mixed by us
-    parser.set_defaults_with_config(**{**DEFAULTS, **said, **managed})
+    own = OF_REWARD if kind == "reward" else {}
+    parser.set_defaults_with_config(**{**DEFAULTS, **own, **said, **managed})
     try:
         ours, args = parser.parse_args_and_config(args=list(flags))
     except (ValueError, TypeError, ImportError) as error:
@@ -88,6 +91,8 @@ def _check(ours: Alignment, args: Any, kind: Preference, path: Path) -> None:
         raise BadInput(
             f"{path} aligns with method {ours.method}", "the reference is the same base without what is learned", "use qlora"
         )
+    if kind == "reward" and ours.start:
+        raise BadInput(f"{path} sets start", "a reward model has another head than a model that writes", "leave it out")
     if ours.muon:
         raise BadInput(f"{path} sets muon", "it is for whole matrices, and an adapter learns here", "leave it out")
     if kind == "kto" and args.per_device_train_batch_size < 2:

@@ -52,9 +52,9 @@ class Finished:
 
 def read(folder: Path, base: str | None = None) -> Finished:
     """Read what a run folder says; `base` stands in for the place of a base that was moved. Raises BadInput, ModelMissing."""
-    about = _about(folder)
-    settings = about.get("settings")
-    if about.get("kind") not in ("sft", "pretrain", "distil", "dpo", "kto") or not isinstance(settings, dict):
+    said_of = about(folder)
+    settings = said_of.get("settings")
+    if said_of.get("kind") not in ("sft", "pretrain", "distil", "dpo", "kto") or not isinstance(settings, dict):
         raise BadInput(f"{folder} is a run of another kind", "it trained no language model", "name a run of `agri train sft`")
     method = str(settings.get("method"))
     learned = folder / ("model" if method == "full" else "adapter")
@@ -69,7 +69,7 @@ def read(folder: Path, base: str | None = None) -> Finished:
         folder=folder,
         learned=learned,
         base=base or str(settings.get("model")),
-        kind=str(about["kind"]),
+        kind=str(said_of["kind"]),
         method=method,
         four_bit=bool(said.get("base", {}).get("four_bit")),
         dtype=str(said.get("dtype") or "float32"),
@@ -80,7 +80,8 @@ def read(folder: Path, base: str | None = None) -> Finished:
     return run
 
 
-def _about(folder: Path) -> dict[str, Any]:
+def about(folder: Path) -> dict[str, Any]:
+    """Return what a finished run says of itself. Raises BadInput where there is none."""
     file = folder / run_files.RUN
     try:
         said = json.loads(file.read_text(encoding="utf-8"))

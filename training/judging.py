@@ -63,7 +63,7 @@ class Judge:
 
 def calibrated(name: str, score: Score, fitting: Sequence[ExpertPair], held_out: Sequence[ExpertPair]) -> Judge:
     """Return a judge: its slope from the first pairs, its agreement, ties counted half, from the second."""
-    slope = _slope(_apart(score, fitting)) if fitting else 1.0
+    slope = slope_of(_apart(score, fitting)) if fitting else 1.0
     apart = _apart(score, held_out)
     agrees = np.where(apart == 0, 0.5, (apart > 0).astype(np.float64))
     parts = np.stack([agrees, np.ones(len(agrees))], axis=1) if len(agrees) else np.zeros((0, 2))
@@ -75,7 +75,7 @@ def _apart(score: Score, pairs: Sequence[ExpertPair]) -> np.ndarray[tuple[int], 
     return np.array([score(pair.messages, pair.chosen) - score(pair.messages, pair.rejected) for pair in pairs])
 
 
-def _slope(apart: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+def slope_of(apart: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
     """Fit P(better) = 1 / (1 + exp(−slope · difference)) by Newton's method, with a weak prior that holds it finite."""
     slope = 1.0
     for _ in range(50):

@@ -69,6 +69,14 @@ def read(training: Training, kind: str, tokenizer: Any, stops: list[int]) -> Pre
     return found
 
 
+def of_side(training: Training, kind: str, side: str, tokenizer: Any, stops: list[int]) -> list[dict[str, Any]]:
+    """Return the rows of one side that can be used, the test side too, which no training reads."""
+    file = Path(training.ours.data) / FOLDERS[kind] / f"{side}.jsonl"
+    longest = training.args.max_length or 0
+    found = rows.objects(file) if file.is_file() and file.stat().st_size else ()
+    return [row for where, row in found if not _problem(row, where, kind, tokenizer, stops, longest)]
+
+
 def _problem(row: dict[str, Any], where: str, kind: str, tokenizer: Any, stops: list[int], longest: int) -> str:
     """Return why a row cannot be used, or "". Raises BadInput for one that is none."""
     texts = ("completion",) if kind == "kto" else ("chosen", "rejected")

@@ -127,7 +127,7 @@ def asked_of(training: Training, *, device: memory.Device = "gpu", **more: Any) 
     ours, args = training.ours, training.args
     full = ours.method == "full"
     whole = full or (device == "cpu" and not ours.quantised)
-    answers = 2 if training.kind in ("dpo", "kto") else 1  # the better and the worse one, or the one KTO compares with
+    answers = 2 if training.kind in ("dpo", "kto", "reward") else 1  # each with another
     shape = Shape(
         quantised=ours.quantised, full=full, rank=ours.rank if METHODS[ours.method].ranked else 0,
         sequence_length=args.max_length or 0, batch_size=answers * args.per_device_train_batch_size,

@@ -41,14 +41,15 @@ def distil(config: Path, flags: Sequence[str]) -> Path:
     return distil.train(chosen, tell_of_one)
 
 
-def align(kind: Literal["dpo", "kto"], config: Path, flags: Sequence[str]) -> Path:
+def align(kind: Literal["dpo", "kto", "reward"], config: Path, flags: Sequence[str]) -> Path:
     """Let a model learn what people prefer by a file and flags; returns the folder of the adapter."""
     prepare()
-    from training import align, align_config
+    from training import align, align_config, reward
 
     chosen = align_config.read(config, kind, flags)
     tell_of_one(f"Settings: {align_config.described(chosen)}")
-    return align.train(chosen, tell_of_one)
+    train_of = reward.train if kind == "reward" else align.train
+    return train_of(chosen, tell_of_one)
 
 
 def tell_of_one(line: str) -> None:

@@ -60,6 +60,15 @@ def kto(context: typer.Context, config: Config) -> None:
         say(f"What was learned is in {adapting.align('kto', config, context.args)}.", results)
 
 
+@app.command("reward", context_settings=_ANY_FLAG)
+def reward(context: typer.Context, config: Config) -> None:
+    """Train a model that scores answers as experts prefer them, with a report of how far it agrees; every setting is a flag."""
+    from ui.commands import adapting, quiet
+
+    with quiet.results() as results:
+        say(f"What was learned is in {adapting.align('reward', config, context.args)}.", results)
+
+
 @app.command("plan", context_settings=_ANY_FLAG)
 def plan(
     context: typer.Context,
