@@ -90,11 +90,12 @@ def _undo(by: Account, draft: Draft) -> None:
 
 
 def _scores(by: Account, draft: Draft) -> None:
+    asked = unscored(draft)[:1]
     for criterion in CRITERIA:
-        part = f"score-{criterion}"
+        part, name = f"score-{criterion}", word(f"criterion_{criterion}")
         anchors = "\n\n".join(f"**{score}** {word(f'anchor_{criterion}_{score}')}" for score in (1, 3, 5))
         st.segmented_control(
-            word(f"criterion_{criterion}"),
+            f"**{name}**" if criterion in asked else name,
             SCORES,
             key=drafts.seeded(draft, part),
             help=f"{word(f'asks_{criterion}')}\n\n{anchors}",

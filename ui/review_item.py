@@ -110,8 +110,12 @@ def _proposal(by: Account, draft: Draft, said: Feedback) -> None:
 def objections(draft: Draft, part: str) -> None:
     """Say which sentences of a text the check refused when it was sent, and why."""
     for sentence, reason in draft.objections.get(part, ()):
-        why = word(f"objection_{reason.replace(' ', '_')}")
-        st.error(f"“{plain(sentence)}” {plain(why)}", icon=":material/block:")
+        st.error(plain(objection(sentence, reason)), icon=":material/block:")
+
+
+def objection(sentence: str, reason: str) -> str:
+    """Return in words why a sentence may not be shown."""
+    return f"“{sentence}” " + word(f"objection_{reason.replace(' ', '_')}")
 
 
 def _known(reason: str) -> bool:

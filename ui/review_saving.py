@@ -11,7 +11,7 @@ from agri_llm import sentences
 from agri_llm.errors import AgriError
 from agri_llm.judgements import CRITERIA, Account, Comparison, Review
 from agri_llm.records import now
-from ui import drafts, wiring
+from ui import drafts, review_item, wiring
 from ui.drafts import RETURNED, Draft
 from ui.words import word
 
@@ -22,7 +22,8 @@ def save(by: Account, draft: Draft) -> None:
         draft.problem = word("review_score_first")
         return
     if _refused(draft):
-        draft.problem = word("review_refused")
+        first = next(found[0] for found in draft.objections.values() if found)
+        draft.problem = f"{word('review_refused')} {review_item.objection(*first)}"
         return
     try:
         _signed(by, draft)
