@@ -90,7 +90,9 @@ def _group_row(found: Agreement) -> str:
 
 def _expert_row(found: ExpertAgreement) -> str:
     counts = word("agreement_with_others", items=str(found.items))
-    return _row(found.criterion or "together", "κ", found.kappa, found.low, found.high, counts, enough=found.items >= ENOUGH)
+    if found.kappa is not None:
+        counts = word("agreement_with_all", kappa=_two(found.kappa), counts=counts)
+    return _row(found.criterion or "together", "κ", found.best, found.low, found.high, counts, enough=found.items >= ENOUGH)
 
 
 def _row(
@@ -101,7 +103,7 @@ def _row(
     title = escape(word(f"criterion_{name}"))
     figure, scale = "", ""
     if value is not None and low is not None and high is not None:
-        figure = f"{symbol} {value:.2f} ({low:.2f}–{high:.2f})"
+        figure = f"{symbol} {_two(value)} ({_two(low)} … {_two(high)})"
         left, right, at = (round(100 * min(1, max(0, each))) for each in (low, high, value))
         scale = (
             f'<div class="agri-scale" aria-hidden="true"><i style="left:{left}%;width:{max(1, right - left)}%"></i>'
@@ -112,3 +114,7 @@ def _row(
         f'<div class="agri-agreement"><p><strong>{title}</strong> {verdict}</p>{scale}'
         f'<p class="agri-known">{" · ".join(part for part in (figure, escape(counts)) if part)}</p></div>'
     )
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")

@@ -373,6 +373,9 @@ def test_the_administrator_sees_everybody_and_who_answers_like_dice_first(boris:
     assert names[0] == "**Zoe**"
     assert len(names) == 3
     assert sum("dice" in warning.value for warning in app.warning) == 1
+    by_name = [html.value for html in app.get("html") if "All five together" in html.value]
+    assert sum("agree: reliable" in html for html in by_name) == 3  # the two careful ones, and one of them as "you"
+    assert sum("like chance" in html for html in by_name) == 1
 
 
 def test_a_page_without_reviews_says_that_there_is_nothing_to_say(boris: Account, amina: Account) -> None:
