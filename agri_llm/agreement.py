@@ -44,7 +44,7 @@ class Agreement:
 class ExpertAgreement:
     """One expert against the others, all criteria together for `criterion` "": Cohen's kappa over `items` judged by both.
 
-    `low` and `high` bound the kappa with the colleague who agrees best, so that one careless colleague spoils nobody's figure.
+    `low` and `high` bound `best`, the kappa with the colleague who agrees best: one careless colleague spoils nobody's figure.
     `constant` says that the expert gave one value to everything although colleagues did not.
     """
 
@@ -55,6 +55,7 @@ class ExpertAgreement:
     low: float | None = None
     high: float | None = None
     constant: bool = False
+    best: float | None = None
 
 
 def scores(reviews: Iterable[Review], criterion: str) -> dict[str, dict[str, int]]:
@@ -149,8 +150,8 @@ def _expert(person: str, criterion: str, ratings: Ratings, seed: int) -> ExpertA
     own, others = [row[1] for row in everyone], [row[2] for row in everyone]
     constant = len(set(own)) == 1 and len(set(others)) > 1
     best = [rows for rows in with_whom.values() if len({row[0] for row in rows}) >= ENOUGH] or [everyone]
-    bounds = [found for rows in best if (found := _bounds(rows, seed)) is not None]
-    low, high = max(bounds, key=lambda each: each[1]) if bounds else (None, None)
+    bounds = [(*found, rows) for rows in best if (found := _bounds(rows, seed)) is not None]
+    low, high, closest = max(bounds, key=lambda each: each[1]) if bounds else (None, None, everyone)
     return ExpertAgreement(
         expert=person,
         criterion=criterion,
@@ -159,6 +160,7 @@ def _expert(person: str, criterion: str, ratings: Ratings, seed: int) -> ExpertA
         low=low,
         high=high,
         constant=constant,
+        best=kappa([row[1] for row in closest], [row[2] for row in closest]),
     )
 
 

@@ -170,15 +170,17 @@ class Assistant:
 
     def unsupported(self, answer: Answer) -> tuple[str, ...]:
         """Return the sentences of an answer that its cited passages do not carry; before signing and before serving."""
+        return tuple(sentence for sentence, _ in self.objections(answer))
+
+    def objections(self, answer: Answer) -> tuple[tuple[str, safety.Reason], ...]:
+        """Return the sentences of an answer that may not be shown, each with the reason."""
         cited = {citation.number: citation.passage for citation in answer.citations}
         nothing = Passage(id="", document_id="", title="", text="")
         passages = tuple(cited.get(number, nothing) for number in range(1, max(cited, default=0) + 1))
-        spans = sentences.split(answer.text)
-        return tuple(
-            span.text
-            for span in spans
-            if not isinstance(safety.check_sentence(span.text, passages, self._names), safety.Supported)
+        checked = (
+            (span.text, safety.check_sentence(span.text, passages, self._names)) for span in sentences.split(answer.text)
         )
+        return tuple((text, result) for text, result in checked if not isinstance(result, safety.Supported))
 
     def _checked(self, written: str, passages: tuple[Passage, ...], number: int) -> Sentence | None:
         result = safety.check_sentence(written, passages, self._names)

@@ -7,29 +7,31 @@ newest few hundred of each kind, so that the queue is as fast with a hundred tho
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from agri_llm import queue_candidates
+from agri_llm import queue_candidates, review_checks
 from agri_llm.accounts import require
 from agri_llm.database import Transaction, insert_into
 from agri_llm.errors import BadInput
+from agri_llm.judgements import Review
 from agri_llm.ranking import Candidate, Reason, ranked
 from agri_llm.records import Answer, Feedback, new_id, now
-from agri_llm.review_tables import ClaimRow
+from agri_llm.review_tables import ClaimRow, ReviewRow, review_from
 from agri_llm.tables import AnswerRow, FeedbackRow, QuestionRow, answer_from, feedback_from
 
 HELD = timedelta(minutes=30)  # how long an item is kept for one person
+LOOKED_AT = 20  # newest corrections of a person that are checked again
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """What an expert gets to see; `said` is what the farmer thought of it, without a name.
+    """What an expert gets to see; `said` is what the farmer thought of it, without a name; `draft` what was typed already.
 
     `answer` and `second` hold no model, adapter, timings or messages. For a comparison the order of the two is fixed by chance.
     """
@@ -40,6 +42,7 @@ class Item:
     second: Answer | None = None
     why: tuple[str, ...] = ()
     said: tuple[Feedback, ...] = ()
+    draft: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,22 +67,46 @@ class Queue:
         """
         with self._writing() as session:
             require(session, reviewer, "agronomist")
-            session.execute(delete(ClaimRow).where(ClaimRow.skipped.is_(False), ClaimRow.expires_at <= now))
-            mine = session.scalar(
-                select(ClaimRow.item).where(ClaimRow.reviewer == reviewer, ClaimRow.skipped.is_(False)).limit(1)
-            )
-            for candidate, reasons in _ranked(session, reviewer):
-                if mine in (None, candidate.item) and _claim(session, reviewer, candidate, now):
+            over = delete(ClaimRow).where(ClaimRow.skipped.is_(False), ClaimRow.expires_at <= now)
+            session.execute(over.where(ClaimRow.draft.is_(None)))
+            own = select(ClaimRow.item).where(ClaimRow.reviewer == reviewer, ClaimRow.skipped.is_(False))
+            begun = list(session.scalars(own.order_by(ClaimRow.expires_at.desc())))
+            waiting = _ranked(session, reviewer)
+            mine = next((item for item in begun if any(each.item == item for each, _ in waiting)), None)
+            for candidate, reasons in sorted(waiting, key=lambda pair: pair[0].item != mine):
+                if _claim(session, reviewer, candidate, now):
                     return _item(session, reviewer, candidate, reasons)
-            if mine is None:
-                return None
-            session.execute(delete(ClaimRow).where(ClaimRow.reviewer == reviewer, ClaimRow.item == mine))
-        return self.take(reviewer, now)  # what was held is done or gone
+            return None
+
+    def keep_draft(self, reviewer: str, item: Item, draft: Mapping[str, Any]) -> None:
+        """Keep what somebody typed so far, and the item for them for another half hour. Raises NotAllowed, BadInput."""
+        review_checks.draft(draft)
+        mine = (ClaimRow.item == item.id, ClaimRow.reviewer == reviewer, ClaimRow.skipped.is_(False))
+        with self._writing() as session:
+            require(session, reviewer, "agronomist")
+            change = update(ClaimRow).where(*mine).values(draft=dict(draft), expires_at=now() + HELD)
+            session.execute(change, execution_options={"synchronize_session": False})
+
+    def given_back(self, by: str, passes: Callable[[Answer, str], bool]) -> list[tuple[Item, Review]]:
+        """Return this person's newest corrections that may not be taught, with what they said of the answers.
+
+        `passes` looks at an answer and the text that is to stand in its place. Raises NotAllowed.
+        """
+        mine = select(ReviewRow).where(ReviewRow.reviewer == by, ReviewRow.correction != "")
+        with self._reading() as session:
+            require(session, by, "agronomist")
+            reviews = [review_from(row) for row in session.scalars(mine.order_by(ReviewRow.id.desc()).limit(LOOKED_AT))]
+            answers = [_blind(session, review.answer_id) for review in reviews]
+        return [
+            (Item(kind="review", id=answer.id, answer=answer, why=("returned",)), review)
+            for answer, review in zip(answers, reviews, strict=True)
+            if not passes(answer, review.correction)
+        ]
 
     def skip(self, reviewer: str, item: Item) -> None:
         """Give an item back and never offer it to this person again. Raises NotAllowed."""
         values = {"id": new_id(), "item": item.id, "answer_id": item.answer.id, "reviewer": reviewer}
-        said = {"skipped": True, "expires_at": now()}
+        said = {"skipped": True, "expires_at": now(), "draft": None}
         with self._writing() as session:
             require(session, reviewer, "agronomist")
             if session.get(AnswerRow, item.answer.id) is None:
@@ -105,7 +132,10 @@ def _claim(session: Session, reviewer: str, candidate: Candidate, moment: dateti
     if session.scalar(hold.with_for_update(key_share=True, skip_locked=True)) is None:
         return False
     others = select(ClaimRow.reviewer).where(
-        ClaimRow.item == candidate.item, ClaimRow.reviewer != reviewer, ClaimRow.skipped.is_(False)
+        ClaimRow.item == candidate.item,
+        ClaimRow.reviewer != reviewer,
+        ClaimRow.skipped.is_(False),
+        ClaimRow.expires_at > moment,
     )
     if len(session.scalars(others).all()) >= queue_candidates.still_wanted(session, candidate):
         return False
@@ -118,14 +148,16 @@ def _claim(session: Session, reviewer: str, candidate: Candidate, moment: dateti
 
 def _item(session: Session, reviewer: str, candidate: Candidate, reasons: tuple[Reason, ...]) -> Item:
     answer = _blind(session, candidate.answer_id)
+    held = select(ClaimRow.draft).where(ClaimRow.item == candidate.item, ClaimRow.reviewer == reviewer)
+    draft = session.scalar(held) or {}
     votes = select(FeedbackRow).where(FeedbackRow.answer_id == candidate.answer_id).order_by(FeedbackRow.id)
     said = tuple(replace(feedback_from(row), author="", reviewer=None) for row in session.scalars(votes))
     if candidate.second is None:
-        return Item(kind="review", id=candidate.item, answer=answer, why=reasons, said=said)
+        return Item(kind="review", id=candidate.item, answer=answer, why=reasons, said=said, draft=draft)
     second = _blind(session, candidate.second)
     if queue_candidates.turned(candidate.item, reviewer):
         answer, second = second, answer
-    return Item(kind="comparison", id=candidate.item, answer=answer, second=second, why=reasons)
+    return Item(kind="comparison", id=candidate.item, answer=answer, second=second, why=reasons, draft=draft)
 
 
 def _blind(session: Session, answer_id: str) -> Answer:

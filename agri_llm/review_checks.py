@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import get_args
+import json
+from collections.abc import Mapping
+from typing import Any, get_args
 
 from agri_llm.errors import BadInput
 from agri_llm.judgements import CRITERIA, CitationVerdict, Comparison, Preferred, Review
@@ -11,6 +13,7 @@ from agri_llm.tables import AnswerRow
 
 LONGEST_CORRECTION = 4000  # characters
 LONGEST_COMMENT = 4000
+LONGEST_DRAFT = 40_000  # characters of a draft as JSON: two long texts, and what was clicked
 
 
 def review(said: Review, answer: AnswerRow) -> None:
@@ -49,6 +52,11 @@ def decision(status: FeedbackStatus, text: str) -> None:
         found = "An edited correction comes with its text, the others without"
         raise BadInput(found, "nobody could tell which text counts", "write the text, or choose approved or rejected")
     length("correction", text, LONGEST_CORRECTION)
+
+
+def draft(typed: Mapping[str, Any]) -> None:
+    """Refuse a draft that no page of ours makes; raises BadInput."""
+    length("draft", json.dumps(typed), LONGEST_DRAFT)
 
 
 def length(what: str, text: str, longest: int) -> None:

@@ -62,7 +62,10 @@ class ComparisonRow(Base):
 
 
 class ClaimRow(Base):
-    """That an expert has an item of the queue before them, or does not want it; `item` is an answer's id or a pair."""
+    """That an expert has an item of the queue before them, or does not want it; `item` is an answer's id or a pair.
+
+    `draft` is what they typed so far; a claim with one outlives its time, but keeps nobody else away then.
+    """
 
     __tablename__ = "claims"
     __table_args__ = (Index(None, "item", "reviewer", unique=True), Index(None, "skipped", "expires_at"))
@@ -73,6 +76,7 @@ class ClaimRow(Base):
     reviewer: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
     skipped: Mapped[bool]
     expires_at: Mapped[datetime]
+    draft: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class SignedRow(Base):

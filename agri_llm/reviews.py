@@ -6,6 +6,7 @@ Sending something twice leaves one row, so a page may try again after a lost con
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from itertools import combinations
 
 from sqlalchemy import delete, func, select, update
@@ -22,6 +23,7 @@ from agri_llm.review_tables import (
     ClaimRow,
     ComparisonRow,
     ReviewRow,
+    comparison_from,
     comparison_values,
     pair_of,
     review_from,
@@ -68,6 +70,22 @@ class Reviews:
         with self._reading() as session:
             require(session, by, "agronomist")
             return [review_from(row) for row in session.scalars(select(ReviewRow).order_by(ReviewRow.id))]
+
+    def compared(self, by: str) -> list[Comparison]:
+        """Return all comparisons, for the figures of agreement. Raises NotAllowed."""
+        with self._reading() as session:
+            require(session, by, "agronomist")
+            return [comparison_from(row) for row in session.scalars(select(ComparisonRow).order_by(ComparisonRow.id))]
+
+    def done_since(self, by: str, moment: datetime) -> int:
+        """Return how many answers this person reviewed and compared since a moment. Raises NotAllowed."""
+        with self._reading() as session:
+            require(session, by, "agronomist")
+            mine = [
+                select(func.count()).select_from(table).where(table.reviewer == by, table.created_at >= moment)
+                for table in (ReviewRow, ComparisonRow)
+            ]
+            return sum(session.scalar(query) or 0 for query in mine)
 
     def compare(self, comparison: Comparison) -> None:
         """Keep which of two answers to one question an expert prefers; a later word counts. Raises NotAllowed, BadInput."""

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from agri_llm.records import Answer, Citation, Passage
 from ui.words import word
 
+AROUND = 220  # characters before and after a quote that help to judge it
+
 
 def target(answer: Answer, number: int) -> str:
     """Return the id of the place on the page where a citation's words are marked."""
@@ -31,6 +33,29 @@ def sources_html(answer: Answer) -> str:
     return f'<div class="agri-sources"><h4>{escape(word("sources"))}</h4>{rows}</div>'
 
 
+def cited_html(answer: Answer, citation: Citation) -> str:
+    """Return one citation for somebody who judges it: its source, its quote with what stands around it, then all of it."""
+    passage = citation.passage
+    start = max(0, passage.text.find(citation.quote))
+    end = start + len(citation.quote) if citation.quote in passage.text else AROUND
+    before, after = passage.text[max(0, start - AROUND) : start], passage.text[end : end + AROUND]
+    if start > AROUND:
+        before = "…" + before[before.find(" ") + 1 :]
+    if end + AROUND < len(passage.text):
+        after = after[: after.rfind(" ") + 1] + "…"
+    number = f'<span class="agri-number">{citation.number}</span>'
+    whole = (
+        f"<details><summary>{escape(word('whole_passage'))}</summary>"
+        f'<blockquote class="agri-passage">{escape(passage.text)}</blockquote>{_facts(passage)}</details>'
+    )
+    return (
+        f'<div class="agri-cited agri-inside" id="{escape(target(answer, citation.number))}">'
+        f'<p class="agri-cited-title">{number} <span class="agri-title">{escape(passage.title)}</span></p>{_where(passage)}'
+        f'<blockquote class="agri-passage">{escape(before)}<mark>{escape(passage.text[start:end])}</mark>{escape(after)}'
+        f"</blockquote>{whole}</div>"
+    )
+
+
 def _document(answer: Answer, citations: Sequence[Citation]) -> str:
     numbers = "".join(f'<span class="agri-number">{citation.number}</span>' for citation in citations)
     first = citations[0].passage
@@ -46,12 +71,15 @@ def _document(answer: Answer, citations: Sequence[Citation]) -> str:
 
 def _passage(answer: Answer, citations: Sequence[Citation]) -> str:
     passage = citations[0].passage
+    return f'{_where(passage)}<blockquote class="agri-passage">{marked_text(answer, citations)}</blockquote>'
+
+
+def _where(passage: Passage) -> str:
     page = passage.page_label or (str(passage.page) if passage.page else "")
     where = " · ".join(
         part for part in (passage.heading.replace(" > ", " › "), word("page", page=page) if page else "") if part
     )
-    above = f'<p class="agri-where">{escape(where)}</p>' if where else ""
-    return f'{above}<blockquote class="agri-passage">{marked_text(answer, citations)}</blockquote>'
+    return f'<p class="agri-where">{escape(where)}</p>' if where else ""
 
 
 def marked_text(answer: Answer, citations: Sequence[Citation]) -> str:

@@ -34,7 +34,11 @@ class Entry:
 
 # A further page is one line here and its name `page_PATH` in ui/locales. Modules are read when their page is opened, so
 # farmers' pages load nothing of them.
-ENTRIES = (Entry(path="accounts", module="ui.accounts_page", icon=":material/group:", roles=("administrator",)),)
+ENTRIES = (
+    Entry(path="review", module="ui.review_page", icon=":material/rate_review:", roles=("agronomist",)),
+    Entry(path="agreement", module="ui.agreement_page", icon=":material/handshake:", roles=("agronomist",)),
+    Entry(path="accounts", module="ui.accounts_page", icon=":material/group:", roles=("administrator",)),
+)
 
 
 def show() -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from reviewing import AMINA, answer, expert, given, review
 
-from agri_llm.errors import NotAllowed
+from agri_llm.errors import BadInput, NotAllowed
 from agri_llm.judgements import Comparison
 from agri_llm.queue import HELD
 from agri_llm.ranking import Candidate, ranked
@@ -179,3 +179,70 @@ def test_who_has_no_account_gets_nothing(store: Store) -> None:
         with pytest.raises(NotAllowed):
             item = attempt()
     assert item is None
+
+
+# What was typed
+
+
+def test_what_was_typed_outlives_the_time_for_which_an_item_is_held(store: Store) -> None:
+    mine = expert(store)
+    shown = for_so_many(store, 1)
+    item = store.queue.take(mine, now())
+    assert item is not None
+    store.queue.keep_draft(mine, item, {"correction": "half a sen"})
+    later = store.queue.take(mine, now() + 3 * HELD)
+    assert later is not None
+    assert (later.answer.id, later.draft) == (shown.id, {"correction": "half a sen"})
+
+
+def test_a_draft_keeps_nobody_else_away_once_its_time_is_over_and_is_there_when_they_let_go(store: Store) -> None:
+    mine, other = expert(store), expert(store)
+    for_so_many(store, 1)
+    item = store.queue.take(mine, now())
+    assert item is not None
+    store.queue.keep_draft(mine, item, {"comment": "mine"})
+    theirs = store.queue.take(other, now() + 2 * HELD)
+    assert theirs is not None
+    assert theirs.draft == {}
+    assert store.queue.take(mine, now() + 2 * HELD) is None
+    store.queue.skip(other, theirs)
+    again = store.queue.take(mine, now() + 2 * HELD)
+    assert again is not None
+    assert again.draft == {"comment": "mine"}
+
+
+def test_a_draft_goes_with_the_review_and_with_the_answer(store: Store) -> None:
+    mine = expert(store)
+    shown = for_so_many(store, 1)
+    item = store.queue.take(mine, now())
+    assert item is not None
+    store.queue.keep_draft(mine, item, {"comment": "typed"})
+    store.reviews.submit(review(shown.id, mine))
+    store.queue.keep_draft(mine, item, {"comment": "too late"})
+    assert store.queue.take(mine, now()) is None
+    with pytest.raises(BadInput, match="40,000 are the most"):
+        store.queue.keep_draft(mine, item, {"comment": "x" * 50_000})
+
+
+def test_own_corrections_that_do_not_pass_come_back_and_those_of_others_do_not(store: Store) -> None:
+    mine, other = expert(store), expert(store)
+    wrong, right = given(store), given(store)
+    store.reviews.submit(review(wrong.id, mine, correction="Burn them."))
+    store.reviews.submit(review(right.id, mine, correction="Trap them.[1]"))
+    store.reviews.submit(review(wrong.id, other, correction="Burn them all."))
+    ((item, said),) = store.queue.given_back(mine, lambda answer, text: "Burn" not in text)
+    assert (item.answer.id, item.answer.model, item.why, said.correction) == (wrong.id, "", ("returned",), "Burn them.")
+
+
+def test_what_was_done_today_counts_reviews_and_comparisons_of_one_person(store: Store) -> None:
+    mine, other, begun = expert(store), expert(store), now()
+    shown = given(store)
+    store.reviews.submit(review(shown.id, mine))
+    store.reviews.submit(review(shown.id, other))
+    second = answer(question=shown.question, text="Use split stems as traps.[1]")
+    assert store.reviews.add_alternative(second)
+    said = Comparison(question_id=shown.question.id, first=shown.id, second=second.id, preferred="first", reviewer=mine)
+    store.reviews.compare(said)
+    assert (store.reviews.done_since(mine, begun), store.reviews.done_since(other, begun)) == (2, 1)
+    assert store.reviews.done_since(mine, now()) == 0
+    assert [each.id for each in store.reviews.compared(other)] == [said.id]

@@ -117,3 +117,20 @@ def test_a_choice_means_the_same_whichever_side_the_answers_stood() -> None:
     ]
     found = agreement.of_reviews([], said)[-1]
     assert (found.criterion, found.items, found.alpha) == ("choice", 2, pytest.approx(1))
+
+
+def test_the_interval_of_an_expert_holds_the_figure_with_the_colleague_who_agrees_best() -> None:
+    draw = np.random.default_rng(1)
+    said = []
+    for at in range(60):
+        truth = int(draw.integers(1, 6))
+        for expert, score in (("one", truth), ("two", min(5, truth + at % 2)), ("dice", int(draw.integers(1, 6)))):
+            said.append(Review(answer_id=str(at), reviewer=expert, scores=dict.fromkeys(CRITERIA, score)))
+    for found in agreement.of_experts(said):
+        assert found.low is not None
+        assert found.high is not None
+        assert found.best is not None
+        assert found.kappa is not None
+        assert found.low <= found.best <= found.high
+        if found.expert != "dice":
+            assert found.kappa < found.low

@@ -132,6 +132,7 @@ def _make_claims() -> None:
         _text("reviewer"),
         _flag("skipped"),
         _time("expires_at"),
+        sa.Column("draft", sa.JSON(), nullable=True),
         _belongs_to("claims", "answer_id", "answers"),
         _belongs_to("claims", "reviewer", "accounts"),
     )
