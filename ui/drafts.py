@@ -31,6 +31,8 @@ class Draft:
     done_today: int
     shown_at: float = field(default_factory=time.monotonic)
     problem: str = ""
+    pressed: list[str] = field(default_factory=list)  # what was scored since the page was drawn
+    deaf_until: float = 0.0
     objections: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)  # by the text that has them
 
     def key(self, part: str) -> str:
@@ -65,8 +67,7 @@ def seeded(draft: Draft, part: str, default: Any = None) -> str:
 
 
 def say(by: Account, draft: Draft, part: str, value: Any) -> None:
-    """Remember something that was clicked; the widget shows it too."""
-    st.session_state[draft.key(part)] = value
+    """Remember something that was clicked on a button, which holds no value itself."""
     _keep(by, draft, part, value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import date, timedelta
 from typing import Any
 
@@ -19,6 +20,8 @@ from ui.markup import plain
 from ui.words import word
 
 SCORES = (1, 2, 3, 4, 5)
+CATCH_BREATH_SECONDS = 1.0  # what is left of a burst of keys is not taken for scores of other criteria
+_ASKED = "asked"  # the criterion that was clicked to be scored again
 SIGNED_DAYS, LONGEST_DAYS = 365, 730
 _MARK = re.compile(r"\s*\[\d+\]")
 SHORT = 110  # characters of a sentence on a button
@@ -36,16 +39,15 @@ def show(by: Account, draft: Draft) -> None:
 
 def bar(by: Account, draft: Draft) -> None:
     """Show below everything, always in reach: the score that is asked for now, skip, and save."""
-    with st.bottom, st.container(key="review-bar", gap="small"):
+    with st.container(key="review-bar", gap="small"):
         if draft.problem:
             st.error(plain(draft.problem), icon=":material/error:")
-        asked = unscored(draft)
+        left, asked = len(unscored(draft)), asked_now(draft)
         if asked:
-            _pad(by, draft, asked[0])
+            _pad(by, draft, asked)
         with st.container(horizontal=True, vertical_alignment="center", key="review-go"):
-            left = word("review_left", count=str(len(asked))) if asked else word("review_all_scored")
-            st.caption(left, width="stretch")
-            if len(asked) < len(CRITERIA):
+            st.caption(word("review_left", count=str(left)) if left else word("review_all_scored"), width="stretch")
+            if left < len(CRITERIA):
                 st.button(
                     word("review_undo"), key="undo", type="tertiary", shortcut="Backspace", on_click=_undo, args=(by, draft)
                 )
@@ -65,6 +67,12 @@ def unscored(draft: Draft) -> list[Criterion]:
     return [criterion for criterion in CRITERIA if draft.said.get(f"score-{criterion}") is None]
 
 
+def asked_now(draft: Draft) -> Criterion | None:
+    """Return the criterion that the keys score: one that was clicked, else the first without a score."""
+    clicked: Criterion | None = draft.said.get(_ASKED)
+    return clicked or next(iter(unscored(draft)), None)
+
+
 def _pad(by: Account, draft: Draft, asked: Criterion) -> None:
     """Five keys for the criterion that is asked for; with each press the next one is asked for."""
     anchors = " · ".join(f"**{score}** {word(f'anchor_{asked}_{score}')}" for score in (1, 3, 5))
@@ -78,9 +86,18 @@ def _pad(by: Account, draft: Draft, asked: Criterion) -> None:
 
 
 def _score(by: Account, draft: Draft, score: int) -> None:
-    asked = unscored(draft)
-    if asked:
-        drafts.say(by, draft, f"score-{asked[0]}", score)
+    """Score what is asked for. Keys that come while the server is busy reach us without their order: none of them counts."""
+    asked = asked_now(draft)
+    if asked is None or time.monotonic() < draft.deaf_until:
+        return
+    draft.pressed.append(asked)
+    draft.said[_ASKED] = None
+    at_once = len(draft.pressed) > 1
+    for criterion in draft.pressed:
+        drafts.say(by, draft, f"score-{criterion}", None if at_once else score)
+    if at_once:
+        draft.deaf_until = time.monotonic() + CATCH_BREATH_SECONDS
+        draft.problem = word("review_too_fast")
 
 
 def _undo(by: Account, draft: Draft) -> None:
@@ -90,18 +107,30 @@ def _undo(by: Account, draft: Draft) -> None:
 
 
 def _scores(by: Account, draft: Draft) -> None:
-    asked = unscored(draft)[:1]
-    for criterion in CRITERIA:
-        part, name = f"score-{criterion}", word(f"criterion_{criterion}")
-        anchors = "\n\n".join(f"**{score}** {word(f'anchor_{criterion}_{score}')}" for score in (1, 3, 5))
-        st.segmented_control(
-            f"**{name}**" if criterion in asked else name,
-            SCORES,
-            key=drafts.seeded(draft, part),
-            help=f"{word(f'asks_{criterion}')}\n\n{anchors}",
-            on_change=drafts.typed,
-            args=(by, draft, part),
-        )
+    """What was scored so far; a click on a line asks for that score again.
+
+    Buttons hold no value of their own: a control that the keys below change too would send its old value back with the next
+    key, if that is pressed before the page is drawn.
+    """
+    with st.container(key="review-scores", gap=None):
+        for criterion in CRITERIA:
+            name, score = word(f"criterion_{criterion}"), draft.said.get(f"score-{criterion}")
+            anchors = "\n\n".join(f"**{each}** {word(f'anchor_{criterion}_{each}')}" for each in (1, 3, 5))
+            st.button(
+                f"{name}: **{score}**" if score else name,
+                key=f"again-{criterion}",
+                type="tertiary",
+                icon=_sign(draft, criterion),
+                help=f"{word(f'asks_{criterion}')}\n\n{anchors}",
+                on_click=drafts.say,
+                args=(by, draft, _ASKED, criterion),
+            )
+
+
+def _sign(draft: Draft, criterion: Criterion) -> str:
+    if criterion == asked_now(draft):
+        return ":material/arrow_forward:"
+    return ":material/check_circle:" if draft.said.get(f"score-{criterion}") else ":material/radio_button_unchecked:"
 
 
 def _better(by: Account, draft: Draft) -> None:

@@ -13,11 +13,19 @@ from ui.words import word
 def show() -> None:
     """Show the item that teaches most, what is asked about it, and below how to save and go on."""
     st.set_page_config(layout="wide")
-    account = session.require("agronomist")
+    _judging(session.require("agronomist"))
+
+
+@st.fragment
+def _judging(account: Account) -> None:
+    """Everything that changes with a key, as a fragment: of a whole page Streamlit drops a run that has not begun when the next
+    key comes, and the key with it; runs of a fragment wait for each other. The store looks up the role at each action.
+    """
     draft = drafts.current(account)
     if draft is None:
         _nothing(account)
         return
+    draft.pressed.clear()
     _head(draft.done_today, draft.waits)
     if draft.item.kind == "comparison":
         comparison_form.show(account, draft)

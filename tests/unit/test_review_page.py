@@ -14,7 +14,7 @@ from test_sign_in_page import amina, colleague, of, quick_hashes
 from agri_llm.judgements import CRITERIA, Account, Review
 from agri_llm.records import Answer, Citation, Feedback, Question, new_id, now
 from agri_llm.reviews import wants_two
-from ui import agreement_page, wiring
+from ui import agreement_page, review_form, wiring
 
 __all__ = ["amina", "quick_hashes", "script"]
 FARMER = "visitor:1"
@@ -131,8 +131,26 @@ def test_each_key_scores_the_criterion_that_is_asked_for_and_undo_takes_the_last
     app.button(key="undo").click().run()
     for score in (3, 2, 1):
         app.button(key=f"pad-{score}").click().run()
+    app.button(key="again-completeness").click().run()
+    app.button(key="pad-2").click().run()
     save(app)
-    assert list(reviews(boris, answer)[0].scores.values()) == [5, 4, 3, 2, 1]
+    assert list(reviews(boris, answer)[0].scores.values()) == [5, 2, 3, 2, 1]
+
+
+def test_keys_that_come_at_once_have_no_order_so_none_counts(boris: Account) -> None:
+    given()
+    account, app = boris, open_page()
+    app.button(key="pad-4").click().run()
+    draft = app.session_state["review-open"]
+    review_form._score(account, draft, 1)
+    review_form._score(account, draft, 5)
+    review_form._score(account, draft, 3)
+    assert review_form.unscored(draft) == list(CRITERIA[1:])
+    app.run()
+    assert "one after the other" in app.error[0].value
+    draft.deaf_until = 0
+    app.button(key="pad-2").click().run()
+    assert (draft.said["score-completeness"], len(app.error)) == (2, 0)
 
 
 def test_without_all_scores_nothing_is_saved_and_it_says_why(boris: Account) -> None:
@@ -256,7 +274,7 @@ def test_what_was_clicked_and_typed_is_there_again_on_a_new_page(boris: Account)
     app.text_area(key=part(app, "correction", answer)).set_value("half a sen").run()
     app.pills(key=part(app, "wrong", answer)).set_value([0]).run()
     again = open_page()
-    assert again.segmented_control(key=part(again, "score-correctness", answer)).value == 4
+    assert again.button(key="again-correctness").label == "Correct: **4**"
     assert again.text_area(key=part(again, "correction", answer)).value == "half a sen"
     assert again.pills(key=part(again, "wrong", answer)).value == [0]
 
