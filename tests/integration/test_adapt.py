@@ -121,7 +121,7 @@ def test_answering_takes_up_the_adapter_and_writes_what_the_trainer_wrote(runs: 
 
 def test_answering_takes_up_an_adapter_of_a_four_bit_base(runs: Runs) -> None:
     out = runs.out("qlora")
-    assert LocalModel(str(runs.base), str(out / "adapter"), max_new_tokens=4, temperature=0.0).adapter == "adapter"
+    assert LocalModel(str(runs.base), str(out / "adapter"), max_new_tokens=4, temperature=0.0).adapter == out.name
     assert "14 layers of the base in NF4" in "".join(runs.told["qlora"])  # seven in each of two layers, never the head
 
 

@@ -360,13 +360,21 @@ def test_flags_go_over_the_file_and_both_are_named_with_the_settings(tmp_path: P
 
 def trainings() -> list[Path]:
     found = sorted({*CONFIGS.glob("*.yaml"), *CONFIGS.glob("tiny/*.yaml"), *CONFIGS.glob("smoke-chain/*.yaml")})
-    return [path for path in found if "method" in yaml.safe_load(path.read_text(encoding="utf-8"))]
+    preferring = {*preferences()}
+    return [path for path in found if "method" in yaml.safe_load(path.read_text(encoding="utf-8")) and path not in preferring]
+
+
+def preferences() -> list[Path]:
+    return [CONFIGS / f"{name}.yaml" for name in ("dpo", "kto", "reward", "smoke-dpo", "smoke-kto")]
 
 
 def test_every_file_of_settings_is_loaded_by_a_test() -> None:
-    """Of trainings and many GPUs below; others in test_data_build, test_photo_training, test_distil, test_chain."""
+    """Of trainings and many GPUs below; others in test_data_build, test_photo_training, test_distil, test_chain,
+    test_align, test_reward, test_retrain.
+    """
     known = {*trainings(), *CONFIGS.glob("data*.yaml"), *CONFIGS.glob("photos*.yaml"), CONFIGS / "distil.yaml"}
     known |= {CONFIGS / folder / f"{name}.yaml" for folder in ("tiny", "smoke-chain") for name in ("chain", "data")}
+    known |= {*preferences(), *CONFIGS.glob("retrain-*.yaml")}
     known |= {CONFIGS / "accelerate" / f"{name}.yaml" for name in MANY}
     assert known == set(CONFIGS.rglob("*.yaml"))
 
