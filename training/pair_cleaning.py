@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from agri_llm.content import content_words
-from training import intervals, mixing
+from training import examined, intervals, mixing
 from training.cleaning import NearDuplicates
 from training.contamination import Contamination
 from training.pair_rules import Draft
@@ -191,7 +191,12 @@ def _capped_by_rater(pairs: list[Draft], most: float, counts: Counter[str]) -> l
 
 
 def split_of(group: str, rules: Rules) -> Split:
-    """Return the side of a group: by its name and the seed alone, so that it is the same in every snapshot."""
+    """Return the side of a group: by its name and the seed alone, so that it is the same in every snapshot.
+
+    Questions whose answers cite a section that a model is examined on are for the test side, as in other data sets.
+    """
+    if group.endswith(examined.MARK):
+        return "test"
     place = mixing.share(rules.seed, "preference split", group)
     if place < rules.test:
         return "test"

@@ -54,6 +54,7 @@ class Draft:
     ids: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
     problem: str = ""
+    cited: tuple[str, ...] = ()  # passages that the answer cites
 
 
 @dataclass(kw_only=True)
@@ -273,6 +274,7 @@ def _draft(
         raters=(rater,),
         ids=(its_id,),
         answers=(answer.id,),
+        cited=tuple(citation.passage.id for citation in answer.citations),
     )
 
 

@@ -17,14 +17,17 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from agri_llm.errors import BadInput
 from agri_llm.judgements import Material
 from agri_llm.prompts import PROMPT_HASH
-from training import contamination, material_file, pair_cleaning, pair_rules, preference_card, rows
+from knowledge_base import shipped
+from training import contamination, examined, material_file, pair_cleaning, pair_rules, preference_card, rows
 from training.contamination import Contamination
+from training.library import Library
 from training.pair_cleaning import Rules
 from training.pair_rules import Draft, Drafts
 from training.rows import MANIFEST, SPLITS, file_hash, files_hash, identity, write_whole
@@ -105,6 +108,7 @@ class Made:
         """Clean what the material teaches and put each row on its side. Raises BadInput where an overlap remains."""
         found = pair_rules.drafts(material, rules.margin)
         counts = found.counts
+        _examined_apart(found, examined_sections(rules.evaluation))
         known = Contamination(contamination.files_of(rules.evaluation))
         pairs = pair_cleaning.teachable(pair_cleaning.adjudicated(found.pairs, counts), counts)
         pairs = pair_cleaning.unrepeated(pair_cleaning.without_ties(pairs, rules.near, counts), rules, counts)
@@ -128,6 +132,25 @@ class Made:
             counts=+counts,
             longer_wins={"before": before, "after": pair_cleaning.longer_wins(pairs)},
         )
+
+
+@cache
+def examined_sections(evaluation: tuple[str, ...]) -> frozenset[str]:
+    """Return the passages of our sheets that the evaluation asks about."""
+    library = Library.of(shipped.sheets(), ("en", "zh"))
+    return examined.passages(contamination.files_of(evaluation), library.documents.values())
+
+
+def _examined_apart(found: Drafts, sections: frozenset[str]) -> None:
+    """Mark the questions of which any answer cites such a section: all that was said of them is for the test side."""
+    everything = (*found.pairs, *found.single, *found.chats)
+    marked = {draft.group for draft in everything if sections & set(draft.cited)}
+
+    def moved(drafts: list[Draft]) -> list[Draft]:
+        return [dataclasses.replace(one, group=one.group + examined.MARK) if one.group in marked else one for one in drafts]
+
+    found.pairs, found.single, found.chats = moved(found.pairs), moved(found.single), moved(found.chats)
+    found.counts["questions for the test side, because evaluation asks about their sections"] = len(marked)
 
 
 def untested(draft: Draft, known: Contamination) -> None:

@@ -277,3 +277,20 @@ def test_a_file_of_words_with_a_damaged_line_names_it(tmp_path: Path) -> None:
     material_file.write(lonely, Material(reviews=(reviewed(GOOD, 4),)))
     with pytest.raises(BadInput, match="speaks of the answer good"):
         material_file.read(lonely)
+
+
+def test_what_is_asked_of_sections_that_evaluation_examines_is_for_the_test_side(
+    build: Callable[..., Snapshot], tmp_path: Path
+) -> None:
+    sheet = next(
+        passage for passage in preferences.shipped.sheets() if passage.id in preferences.examined_sections(("shipped",))
+    )
+    quote = sheet.text.split(". ")[0].rstrip(".") + "."
+    said = []
+    for number in range(12):  # by chance alone one of them would be elsewhere
+        cited = (Citation(number=1, passage=sheet, quote=quote),)
+        question = Question(id=f"q{number}", text=f"Question {number} on {sheet.title}?", language="en")
+        said.append(Answer(id=f"a{number}", question=question, kind="advice", text=quote, citations=cited, passages=(sheet,)))
+    made = build(*said, votes=[voted(each, "down", id=f"v{each.id}") for each in said])
+    assert {row["split"] for row in rows_of(made, SINGLE)} == {"test"}
+    assert made.manifest["counts"]["questions for the test side, because evaluation asks about their sections"] == 12
