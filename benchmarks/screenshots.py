@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -11,9 +12,16 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from sqlalchemy import select
+
+from agri_llm.judgements import CRITERIA, Review
+from agri_llm.records import Answer, new_id
+from agri_llm.store import Store
+from agri_llm.tables import AnswerRow, QuestionRow, answer_from
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "screenshots"
@@ -28,6 +36,7 @@ FLAGS = [
     "--disable-sync",
 ]
 EARLIER = ("How dry must maize be before I store it?", "How do I control fall armyworm in maize?")
+PASSWORD = "only for these pictures"
 QUESTION = "My tomato leaves have brown spots with rings. What should I do?"
 
 
@@ -45,6 +54,7 @@ def main() -> None:
             _wait_until_up(f"http://127.0.0.1:{port}", server)
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
             _take(browser, f"http://127.0.0.1:{port}")
+            _take_of_experts(browser, f"http://127.0.0.1:{port}", f"sqlite:///{home}/agri.sqlite3")
             browser.close()
         finally:
             server.terminate()
@@ -74,6 +84,76 @@ def _take(browser: Browser, url: str) -> None:
     expect(page_on_phone.locator(".agri-source")).not_to_have_count(0)
     page_on_phone.wait_for_timeout(1000)
     page_on_phone.screenshot(path=PICTURES / "phone.png")
+
+
+def _take_of_experts(browser: Browser, url: str, database: str) -> None:
+    """The pages of an agronomist at work; the scores behind the agreement are drawn: two careful experts, one careless."""
+    store = Store(database)
+    with_reviews(store)
+    desktop = browser.new_context(viewport={"width": 1280, "height": 860})
+    page = desktop.new_page()
+    page.goto(f"{url}/sign-in")
+    page.get_by_role("textbox", name="Name").fill("Amina")
+    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    page.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
+    expect(page.get_by_test_id("stChatInputTextArea")).to_be_visible(timeout=60_000)
+    phone = browser.new_context(
+        viewport={"width": 390, "height": 844}, device_scale_factor=2, storage_state=desktop.storage_state()
+    ).new_page()
+    for name, path in (("review", "review"), ("agreement", "agreement")):
+        page.goto(f"{url}/{path}")
+        phone.goto(f"{url}/{path}")
+        for width, one in (("", page), ("-phone", phone)):
+            expect(one.locator(".agri-asked, .agri-agreement").first).to_be_visible(timeout=60_000)
+            one.wait_for_timeout(1500)
+            one.screenshot(path=PICTURES / f"{name}{width}.png")
+    with_comparison(store)
+    page.goto(f"{url}/review")
+    while not page.get_by_text("Answer 2").count():
+        expect(page.locator(".agri-asked")).to_be_visible(timeout=60_000)
+        page.get_by_role("button", name="Skip").click()
+        page.wait_for_timeout(1500)
+    page.screenshot(path=PICTURES / "comparison.png")
+    phone.goto(f"{url}/review")
+    expect(phone.get_by_text("Answer 1")).to_be_visible(timeout=60_000)
+    phone.wait_for_timeout(1500)
+    phone.screenshot(path=PICTURES / "comparison-phone.png")
+    store.close()
+
+
+def with_reviews(store: Store) -> None:
+    """Make three accounts, and let two careful experts and one who draws lots judge the same forty answers."""
+    accounts = store.accounts
+    amina = accounts.accept(accounts.first_link() or "", "Amina", PASSWORD)
+    people = [amina, *(accounts.accept(accounts.invite(amina.id, "agronomist"), name, PASSWORD) for name in ("Boris", "Dice"))]
+    draw, first = random.Random(0), _first(store)
+    for number in range(40):
+        truth = 1 + number % 5
+        question = replace(first.question, id=new_id(), text=f"{first.question.text} ({number})")
+        answer = replace(first, id=new_id(), question=question)
+        store.save_turn(owner="somebody", conversation_id=None, answer=answer)
+        for person in people:
+            scores = {each: _near(draw, truth) if person.name != "Dice" else draw.randint(1, 5) for each in CRITERIA}
+            store.reviews.submit(Review(answer_id=answer.id, reviewer=person.id, scores=scores))
+
+
+def with_comparison(store: Store) -> None:
+    """Add a second, shorter answer to a question that a visitor asked."""
+    first = _first(store)
+    text = first.text.splitlines()[0]
+    cited = tuple(each for each in first.citations if f"[{each.number}]" in text)
+    store.reviews.add_alternative(replace(first, id=new_id(), text=text, citations=cited))
+
+
+def _first(store: Store) -> Answer:
+    with store._reading() as session:
+        row = session.scalars(select(AnswerRow).where(AnswerRow.kind == "advice").order_by(AnswerRow.id.desc())).all()
+        asked = {one.id: session.get_one(QuestionRow, one.question_id) for one in row}
+        return next(answer_from(one, asked[one.id]) for one in row if asked[one.id].text == QUESTION)
+
+
+def _near(draw: random.Random, truth: int) -> int:
+    return min(5, max(1, truth + draw.choice((0, 0, 0, 1, -1))))
 
 
 def _ask(page: Page, question: str) -> None:

@@ -39,7 +39,7 @@ def show(by: Account, draft: Draft) -> None:
 
 
 def _bar(by: Account, draft: Draft) -> None:
-    with st.container(key="review-bar", gap="small"):
+    with st.container(key="review-bar", gap="xsmall"):
         if draft.problem:
             st.error(plain(draft.problem), icon=":material/error:")
         with st.container(horizontal=True, gap="xsmall", key="compare-choices"):

@@ -24,7 +24,7 @@ CATCH_BREATH_SECONDS = 1.0  # what is left of a burst of keys is not taken for s
 _ASKED = "asked"  # the criterion that was clicked to be scored again
 SIGNED_DAYS, LONGEST_DAYS = 365, 730
 _MARK = re.compile(r"\s*\[\d+\]")
-SHORT = 110  # characters of a sentence on a button
+SHORT = 400  # characters of a sentence on a button
 _ABOVE = LONGEST_CORRECTION + 2000  # Streamlit cuts silently, so the store's limit must come first
 
 
@@ -39,7 +39,7 @@ def show(by: Account, draft: Draft) -> None:
 
 def bar(by: Account, draft: Draft) -> None:
     """Show below everything, always in reach: the score that is asked for now, skip, and save."""
-    with st.container(key="review-bar", gap="small"):
+    with st.container(key="review-bar", gap="xsmall"):
         if draft.problem:
             st.error(plain(draft.problem), icon=":material/error:")
         left, asked = len(unscored(draft)), asked_now(draft)
