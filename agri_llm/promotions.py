@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select, text
 from sqlalchemy.orm import Session
@@ -116,7 +115,9 @@ class Promotions:
         return [(adapter, conversation, bool(harmed)) for adapter, conversation, harmed, _, _ in told]
 
 
-def _told(said: type[FeedbackRow | OutcomeRow], harm: ColumnElement[bool], since: datetime) -> Select[Any]:
+def _told(
+    said: type[FeedbackRow | OutcomeRow], harm: ColumnElement[bool], since: datetime
+) -> Select[str | None, str, bool, datetime, str]:
     return (
         select(AnswerRow.adapter, QuestionRow.conversation_id, harm, said.created_at, said.id)
         .join(said, said.answer_id == AnswerRow.id)
