@@ -110,7 +110,7 @@ class Promotions:
         votes = _told(FeedbackRow, FeedbackRow.rating == "down", since)
         outcomes = _told(OutcomeRow, OutcomeRow.result == "failed", since)
         with self._reading() as session:
-            told = [tuple(row) for query in (votes, outcomes) for row in session.execute(query)]
+            told = [row for query in (votes, outcomes) for row in session.execute(query)]
         told.sort(key=lambda row: (row[3], row[4]))
         return [(adapter, conversation, bool(harmed)) for adapter, conversation, harmed, _, _ in told]
 
