@@ -66,16 +66,19 @@ class Assistant:
         assert answer is not None  # stream always ends with an Answer
         return answer
 
+    def pinned(self, question: Question) -> Assistant:
+        """Return the assistant whose writer stays the same from the begin of an answer to its end."""
+        pinned = getattr(self.model, "pinned", None)
+        return self if pinned is None else replace(self, model=pinned(question.conversation))
+
     def stream(self, question: Question) -> Iterator[Event]:
         """Yield steps, then checked sentences as they are written, and last the whole `Answer`.
 
         Closing the generator early stops the writing; what was shown can be kept with `partial_answer`.
         """
-        pinned = getattr(
-            self.model, "pinned", None
-        )  # a writer that may change is the same from the begin of an answer to its end
-        if pinned is not None:
-            yield from replace(self, model=pinned()).stream(question)
+        steady = self.pinned(question)
+        if steady is not self:
+            yield from steady.stream(question)
             return
         clock = _Clock()
         problem = safety.input_problem(question.text)

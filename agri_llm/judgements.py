@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from agri_llm.records import Answer, Feedback, new_id, now
@@ -116,6 +117,12 @@ class Promotion:
     verdict: Mapping[str, Any] = field(default_factory=dict)
     id: str = field(default_factory=new_id)
     created_at: datetime = field(default_factory=now)
+
+
+def adapter_name(adapter: str) -> str:
+    """Return what an adapter is called in answers: its folder, or that of the run where it is the `adapter` of one."""
+    folder = Path(adapter)
+    return folder.parent.name if folder.name == "adapter" and folder.parent.name else folder.name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, Select, func, select, text
 from sqlalchemy.orm import Session
 
+from agri_llm.account_tables import OutcomeRow
 from agri_llm.database import Transaction
 from agri_llm.errors import BadInput
 from agri_llm.judgements import Promotion
@@ -82,12 +83,12 @@ class Promotions:
                 raise BadInput(f"A canary of {last.adapter} runs", "two at once could not be told apart", "stop it first")
             _add(session, promotion)
 
-    def stop_canary(self, by: str, reasons: tuple[str, ...]) -> Promotion | None:
-        """End the canary that runs and return the decision; None where none runs."""
+    def stop_canary(self, by: str, reasons: tuple[str, ...], only: str = "") -> Promotion | None:
+        """End the canary that runs, or `only` the one with this id, and return the decision; None where it does not run."""
         with self._writing() as session:
             _hold(session)
             last = _newest(session)
-            if last is None or last.kind != "canary":
+            if last is None or last.kind != "canary" or only not in ("", last.id):
                 return None
             stopped = Promotion(
                 kind="canary_stopped", adapter=last.adapter, sha256=last.sha256, run=last.run, by=by, reasons=reasons
@@ -102,16 +103,27 @@ class Promotions:
             return [promotion_from(row) for row in session.scalars(query)]
 
     def votes_by_adapter(self, since: datetime) -> list[tuple[str | None, str, bool]]:
-        """Return (adapter, conversation, harmed) of each answer since then with a vote; a thumb down is harm."""
-        query = (
-            select(AnswerRow.adapter, QuestionRow.conversation_id, FeedbackRow.rating)
-            .join(FeedbackRow, FeedbackRow.answer_id == AnswerRow.id)
-            .join(QuestionRow, AnswerRow.question_id == QuestionRow.id)
-            .where(AnswerRow.created_at >= since)
-            .order_by(FeedbackRow.created_at, FeedbackRow.id)
-        )
+        """Return (adapter, conversation, harmed) of what was said of each answer made since then, in the order it was said.
+
+        A thumb down is harm, and so is advice that failed; a signed answer is nobody's adapter's, and is left out.
+        """
+        votes = _told(FeedbackRow, FeedbackRow.rating == "down", since)
+        outcomes = _told(OutcomeRow, OutcomeRow.result == "failed", since)
         with self._reading() as session:
-            return [(adapter, conversation, rating == "down") for adapter, conversation, rating in session.execute(query)]
+            told = [row for query in (votes, outcomes) for row in session.execute(query)]
+        told.sort(key=lambda row: (row[3], row[4]))
+        return [(adapter, conversation, bool(harmed)) for adapter, conversation, harmed, _, _ in told]
+
+
+def _told(
+    said: type[FeedbackRow | OutcomeRow], harm: ColumnElement[bool], since: datetime
+) -> Select[str | None, str, bool, datetime, str]:
+    return (
+        select(AnswerRow.adapter, QuestionRow.conversation_id, harm, said.created_at, said.id)
+        .join(said, said.answer_id == AnswerRow.id)
+        .join(QuestionRow, AnswerRow.question_id == QuestionRow.id)
+        .where(AnswerRow.created_at >= since, AnswerRow.model != "signed")
+    )
 
 
 def _hold(session: Session) -> None:

@@ -36,7 +36,10 @@ def now() -> datetime:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What a person asked, with what we know of the field; `follows` is the question before it in the same conversation."""
+    """What a person asked, with what we know of the field; `follows` is the question before it in the same conversation.
+
+    `conversation` is the id of the conversation it belongs, or will belong, to; "" where there is none.
+    """
 
     text: str
     id: str = field(default_factory=new_id)
@@ -46,6 +49,7 @@ class Question:
     language: str | None = None
     photos: tuple[Photo, ...] = ()
     follows: Question | None = None
+    conversation: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

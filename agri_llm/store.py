@@ -31,7 +31,7 @@ from agri_llm.outcomes import Outcomes
 from agri_llm.photo_tables import ConsentRow, QuestionPhotoRow
 from agri_llm.promotions import Promotions
 from agri_llm.queue import Queue
-from agri_llm.records import Answer, Feedback, new_id, now
+from agri_llm.records import Answer, Feedback, Question, new_id, now
 from agri_llm.reviews import Reviews
 from agri_llm.signed import Signed
 from agri_llm.tables import (
@@ -121,6 +121,8 @@ class Store:
     def save_turn(self, *, owner: str, conversation_id: str | None, answer: Answer) -> str:
         """Keep a question with its answer and return the conversation's id; without one a conversation begins.
 
+        It gets the id that the question names, where that is free.
+
         Saving twice keeps one turn, and the later text as long as the stored one was incomplete. Another answer to a stored
         question joins its conversation. Photos are kept where the owner lets us (`Album.allow`). Raises NotYours.
         """
@@ -132,8 +134,7 @@ class Store:
                     raise not_yours("question", answer.question.id)
                 conversation_id = asked.conversation_id
             if conversation_id is None:
-                conversation = conversation_row(new_id(), owner, answer.question, moment)
-                session.add(conversation)
+                conversation = _begun(session, owner, answer.question, moment)
             else:
                 conversation = _own_conversation(session, owner, conversation_id, lock=True)
                 conversation.updated_at = moment
@@ -290,6 +291,18 @@ def _own_conversation(session: Session, owner: str, conversation_id: str, lock: 
     if row is None:
         raise not_yours("conversation", conversation_id)
     return row
+
+
+def _begun(session: Session, owner: str, question: Question, moment: datetime) -> ConversationRow:
+    """Return the conversation that a question begins, or began when it was kept and the page never heard of it."""
+    there = session.get(ConversationRow, question.conversation) if question.conversation else None
+    if there is not None and there.owner == owner:
+        there.updated_at = moment
+        return there
+    free = question.conversation if there is None else ""
+    begun = conversation_row(free or new_id(), owner, question, moment)
+    session.add(begun)
+    return begun
 
 
 def _keep_answer(session: Session, owner: str, answer: Answer, moment: datetime) -> None:

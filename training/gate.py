@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ def _of_win_rate(evidence: Evidence, rate: WinRate) -> list[str]:
         said = f"It is not shown to be better: win rate {rate.value:.1%}, {rate.low:.1%} to {rate.high:.1%} at equal length"
         if rate.high < 0.5:
             found.append(f"It is worse: win rate {rate.value:.1%}, {rate.low:.1%} to {rate.high:.1%} at equal length.")
-        elif rate.decisive < win_rate.needed(WISHED) or rate.groups < win_rate.FEWEST_GROUPS:
+        elif _too_few(rate.decisive, rate.groups):
             more = max(win_rate.needed(WISHED) - rate.decisive, 1)
             found.append(
                 f"{said}, from {rate.decisive} decisive comparisons of {rate.groups} questions. About {more} more would show a"
@@ -90,6 +90,17 @@ def _of_win_rate(evidence: Evidence, rate: WinRate) -> list[str]:
         else:
             found.append(f"{said}, from {rate.decisive} decisive comparisons.")
     return found
+
+
+def _too_few(decisive: int, groups: int) -> bool:
+    return decisive < win_rate.needed(WISHED) or groups < win_rate.FEWEST_GROUPS
+
+
+def lacks_only_comparisons(said: Mapping[str, Any]) -> bool:
+    """Tell whether all that a written verdict has against a run is that too few comparisons show it to be better."""
+    rate = said["win_rate"]
+    unproven = rate["low"] <= 0.5 <= rate["high"] and _too_few(rate["decisive"], rate["groups"])
+    return unproven and len(said["reasons"]) == 1  # an unproven win rate is always a reason, so it is this one
 
 
 def _of_guards(evidence: Evidence) -> list[str]:

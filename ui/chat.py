@@ -120,7 +120,14 @@ def _turns(owner: str, talk: Conversation) -> None:
 def _answer(owner: str, talk: Conversation, text: str, files: Sequence[Uploaded]) -> None:
     known = field.details()
     text = text if text.strip() or not files else word("about_photo")
-    question = Question(text=text, crop=known.crop, place=known.place, stage=known.stage, follows=talk.earlier())
+    question = Question(
+        text=text,
+        crop=known.crop,
+        place=known.place,
+        stage=known.stage,
+        follows=talk.earlier(),
+        conversation=talk.id or talk.first_id,
+    )
     talk.failed = None
     with st.chat_message("user", avatar=PERSON):
         st.html(question_html(text))
@@ -141,9 +148,8 @@ def _write(owner: str, talk: Conversation, question: Question) -> None:
     """Follow an answer until it is done or the visitor stops it; what was shown is kept in either case."""
     place = st.empty()
     place.html(answers.unfinished_html(question, [], "start"))
-    assistant = wiring.assistant()
     step, shown, answer, failed = "start", list[Sentence](), None, False
-    writing = Writing(assistant, question)
+    writing = Writing(wiring.assistant(), question)
     try:
         for event in writing.events(TICK_SECONDS):
             if isinstance(event, Answer):
@@ -160,7 +166,7 @@ def _write(owner: str, talk: Conversation, question: Question) -> None:
     finally:
         writing.stop()
         if not failed:
-            conversations.keep(owner, talk, answer or assistant.stamped(partial_answer(question, shown)))
+            conversations.keep(owner, talk, answer or writing.assistant.stamped(partial_answer(question, shown)))
 
 
 @st.fragment(run_every=1.0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 import typer
 
 from agri_llm.errors import AgriError, BadInput, StoreUnavailable
-from ui.commands import accounts, data, evaluating, exporting, photos, preferences, retraining, train
+from ui.commands import accounts, canary, data, evaluating, exporting, photos, preferences, retraining, train
 from ui.commands.console import end as _end
 from ui.commands.console import open_index
 from ui.commands.console import say as _say
@@ -35,6 +35,7 @@ app.add_typer(index_app, name="index")
 app.add_typer(train.app, name="train")
 app.add_typer(data.app, name="data")
 app.add_typer(accounts.app, name="accounts")
+app.add_typer(canary.app, name="canary")
 
 IndexFolder = Annotated[Path | None, typer.Option("--index", help="Index folder; the default one when not given.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, and nothing else.")]

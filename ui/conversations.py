@@ -9,7 +9,7 @@ import streamlit as st
 
 from agri_llm import safety
 from agri_llm.errors import AgriError, NotYours, StoreUnavailable
-from agri_llm.records import Answer, Question
+from agri_llm.records import Answer, Question, new_id
 from agri_llm.store import ConversationSummary
 from ui import wiring
 
@@ -20,9 +20,13 @@ QUESTIONS_BEFORE = 3  # how far back a follow-up can refer
 
 @dataclass
 class Conversation:
-    """What is on the page. `address` is the id in the page's address as we last saw or set it."""
+    """What is on the page. `address` is the id in the page's address as we last saw or set it.
+
+    `first_id` is the id that a new conversation gets when it is kept.
+    """
 
     id: str | None = None
+    first_id: str = field(default_factory=new_id)
     address: str | None = None
     turns: list[Answer] = field(default_factory=list)
     unsaved: set[str] = field(default_factory=set)  # ids of answers that the store did not take

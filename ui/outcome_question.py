@@ -50,6 +50,7 @@ def _told(owner: str, answer_id: str, result: Result | None) -> None:
         else:
             wiring.store().save_outcome(owner, Outcome(answer_id=answer_id, result=result, author=owner))
             st.session_state[_SAID] = "outcome_thanks"
+            wiring.canary_watch().look()
     except (NotYours, BadInput):  # deleted in another tab
         pass
     except StoreUnavailable:

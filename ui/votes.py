@@ -113,6 +113,7 @@ def _keep(owner: str, vote: Feedback) -> None:
     except (StoreUnavailable, NotYours):  # the answer itself was not saved, or is deleted
         st.session_state[_key("failed", vote.answer_id)] = True
         return
+    wiring.canary_watch().look()
     st.session_state[_key("failed", vote.answer_id)] = False
     st.session_state[_key("vote", vote.answer_id)] = vote
 

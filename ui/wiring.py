@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from agri_llm.assistant import Assistant
-    from agri_llm.judgements import SignedAnswer
+    from agri_llm.canary import Watch
+    from agri_llm.judgements import Promotion, SignedAnswer
     from agri_llm.language.brief import LanguageModel
     from agri_llm.language.local import LocalModel
     from agri_llm.photo_description import PhotoDescriber
@@ -105,7 +106,7 @@ def language_model() -> LanguageModel:
     if chosen.writer == "local":
         from agri_llm.language.switching import SwitchingModel
 
-        return SwitchingModel(base_model(), lambda: in_store(lambda kept: kept.promotions.current()))
+        return SwitchingModel(base_model(), lambda: in_store(lambda kept: kept.promotions.current()), canary=running_canary)
     if chosen.writer == "endpoint":
         from agri_llm.language.endpoint import EndpointModel
 
@@ -144,6 +145,20 @@ def in_store(ask: Callable[[Store], Found]) -> Found | None:
     if store().schema_state() == "empty":
         return None
     return ask(store())
+
+
+@cache
+def canary_watch() -> Watch:
+    """What looks at the votes on a canary, once a minute at most, and stops it where it harms."""
+    from agri_llm import canary
+
+    return canary.Watch(lambda: in_store(lambda kept: canary.settle(kept.promotions)))
+
+
+def running_canary() -> Promotion | None:
+    """The canary that runs, after a look at how it does; raises StoreUnavailable."""
+    canary_watch().look()
+    return in_store(lambda kept: kept.promotions.canary())
 
 
 @cache

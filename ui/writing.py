@@ -17,12 +17,16 @@ _WRITERS = ThreadPoolExecutor(max_workers=16, thread_name_prefix="answer")
 
 
 class Writing:
-    """One answer on its way; `events` follows it, `stop` ends it after the sentence in work."""
+    """One answer on its way; `events` follows it, `stop` ends it after the sentence in work.
+
+    `assistant` is the one that writes this answer from its begin to its end.
+    """
 
     def __init__(self, assistant: Assistant, question: Question) -> None:
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
-        self._work = _WRITERS.submit(self._write, assistant, question)
+        self.assistant = assistant
+        self._work = _WRITERS.submit(self._write, question)
 
     def events(self, tick_seconds: float) -> Iterator[Event | None]:
         """Yield what happens, and None whenever nothing did for `tick_seconds`; raises what the writer raised."""
@@ -42,9 +46,10 @@ class Writing:
         self._stopped.set()
         self._work.cancel()
 
-    def _write(self, assistant: Assistant, question: Question) -> None:
+    def _write(self, question: Question) -> None:
         try:
-            with closing(cast("Generator[Event, None, None]", assistant.stream(question))) as events:
+            self.assistant = self.assistant.pinned(question)
+            with closing(cast("Generator[Event, None, None]", self.assistant.stream(question))) as events:
                 for event in events:
                     if self._stopped.is_set():
                         return

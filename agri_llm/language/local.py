@@ -14,6 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig, TextIteratorStreamer
 
 from agri_llm.errors import AgriError, ModelMissing, ModelUnavailable
+from agri_llm.judgements import adapter_name
 from agri_llm.language import chat_template, contract, loading
 from agri_llm.language.adapters import Weights
 from agri_llm.language.brief import Brief
@@ -168,12 +169,6 @@ class LocalModel:
                 "ask a shorter question, or choose a model with a longer context in AGRI_MODEL",
             )
         return min(self._max_new_tokens, self._context - prompt_tokens)
-
-
-def adapter_name(adapter: str) -> str:
-    """Return what an adapter is called in answers: its folder, or that of the run where it is the `adapter` of one."""
-    folder = Path(adapter)
-    return folder.parent.name if folder.name == "adapter" and folder.parent.name else folder.name
 
 
 def _at_home(path: str) -> str:

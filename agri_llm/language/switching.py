@@ -1,7 +1,8 @@
 """The model that was promoted last writes, without a restart: a program that serves looks at the decisions now and then.
 
-An answer that has begun is finished by the model it began with. A promotion that cannot be followed (its adapter is gone, is
-not the one that was promoted, or does not fit) changes nothing: the model before it goes on, and `problem` says why.
+While a canary runs, a share of the conversations gets its candidate; both are loaded. An answer that has begun is finished by
+the model it began with. A decision that cannot be followed (its adapter is gone, is not the one that was promoted, or does not
+fit) changes nothing: the model before it goes on, and `problem` says why.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from agri_llm.canary import gets_candidate
 from agri_llm.errors import AgriError, ModelMissing, StoreUnavailable
 from agri_llm.judgements import Promotion
 from agri_llm.language.adapters import ADAPTER_WEIGHTS, check_files
@@ -25,15 +27,31 @@ _LOG = logging.getLogger("agri.writer")
 
 
 class SwitchingModel:
-    """A writer that follows promotions. `decided` returns the one in force; None, or one without adapter, is the base alone."""
+    """A writer that follows promotions. `decided` returns the one in force; None, or one without adapter, is the base alone.
 
-    def __init__(self, base: LocalModel, decided: Callable[[], Promotion | None], look_seconds: float = LOOK_SECONDS) -> None:
-        """Begin with the base; the first answer looks for a promotion."""
-        self._base, self._decided, self._look_seconds = base, decided, look_seconds
+    `canary` returns the canary that runs, or None.
+    """
+
+    def __init__(
+        self,
+        base: LocalModel,
+        decided: Callable[[], Promotion | None],
+        look_seconds: float = LOOK_SECONDS,
+        *,
+        canary: Callable[[], Promotion | None] = lambda: None,
+    ) -> None:
+        """Begin with the base; the first answer looks for a promotion, and for a canary that runs."""
+        self._base, self._decided, self._running, self._look_seconds = base, decided, canary, look_seconds
         self._writer, self._followed = base, ""
+        self._canary: tuple[Promotion, LocalModel | None] | None = None  # the one that runs; None: it cannot be loaded
         self._looked_at = float("-inf")
         self._looking = threading.Lock()
-        self.problem = ""  # why the last promotion is not followed, "" where it is
+        self._problems: dict[str, str] = {}  # why the last promotion, or canary, is not followed
+
+    @property
+    def problem(self) -> str:
+        """Why a decision is not followed, "" where all are."""
+        return " ".join(self._problems.values())
 
     @property
     def name(self) -> str:
@@ -45,14 +63,15 @@ class SwitchingModel:
         """The adapter that writes now."""
         return self._writer.adapter
 
-    def pinned(self) -> LocalModel:
-        """Return who writes the next answer, from its begin to its end."""
+    def pinned(self, conversation: str = "") -> LocalModel:
+        """Return who writes the next answer of a conversation, from its begin to its end."""
         self._look()
-        return self._writer
+        canary, candidate = self._canary or (None, None)
+        return candidate if candidate and canary and gets_candidate(canary, conversation) else self._writer
 
     def stream(self, brief: Brief) -> Iterator[str]:
         """Let the model in force write."""
-        return self.pinned().stream(brief)
+        return self.pinned(brief.question.conversation).stream(brief)
 
     def log_likelihood(self, messages: Sequence[Message], text: str) -> float:
         """Ask the model in force."""
@@ -60,16 +79,22 @@ class SwitchingModel:
 
     def describe(self) -> dict[str, str | int | bool | None]:
         """Return one line for the doctor."""
-        return {**self.pinned().describe(), **({"problem": self.problem} if self.problem else {})}
+        told = self.pinned().describe()
+        canary, candidate = self._canary or (None, None)
+        if canary and candidate:
+            told["canary"] = f"{candidate.adapter} for {canary.share:.0%} of the conversations"
+        return {**told, **({"problem": self.problem} if self.problem else {})}
 
     def _look(self) -> None:
-        """Follow a new decision; while one asker looks, the others go on with what is there."""
+        """Follow new decisions; while one asker looks, the others go on with what is there."""
         if time.monotonic() - self._looked_at < self._look_seconds or not self._looking.acquire(blocking=False):
             return
         try:
-            promotion = self._decided()
+            promotion, canary = self._decided(), self._running()
             if promotion is not None and promotion.id != self._followed:
                 self._follow(promotion)
+            if (canary.id if canary else "") != (self._canary[0].id if self._canary else ""):
+                self._try_out(canary)
         except StoreUnavailable as error:  # people still get answers
             _LOG.warning("%s", error)
         finally:
@@ -78,15 +103,28 @@ class SwitchingModel:
 
     def _follow(self, promotion: Promotion) -> None:
         self._followed = promotion.id  # tried once; the next decision is tried again
+        found = self._loaded(promotion, "promotion")
+        if found is not None:
+            self._writer = found
+            _LOG.info("%s writes the answers from now on", promotion.adapter or "the base alone")
+
+    def _try_out(self, canary: Promotion | None) -> None:
+        """Let a candidate begin, or end; the one in use goes on for the others in any case."""
+        self._problems.pop("canary", None)
+        self._canary = None if canary is None else (canary, self._loaded(canary, "canary"))
+
+    def _loaded(self, promotion: Promotion, kind: str) -> LocalModel | None:
+        """Return a writer with the adapter of a decision; None, with the problem, where it cannot be had."""
         try:
             if promotion.adapter:
                 check(promotion)
-            self._writer = self._base.with_adapter(promotion.adapter)
-            self.problem = ""
-            _LOG.info("%s writes the answers from now on", promotion.adapter or "the base alone")
+            found = self._base.with_adapter(promotion.adapter)
         except AgriError as error:
-            self.problem = f"The promotion of {promotion.adapter} is not followed: {error}"
-            _LOG.error("%s", self.problem)
+            self._problems[kind] = f"The {kind} of {promotion.adapter} is not followed: {error}"
+            _LOG.error("%s", self._problems[kind])
+            return None
+        self._problems.pop(kind, None)
+        return found
 
 
 def check(promotion: Promotion) -> None:

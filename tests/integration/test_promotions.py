@@ -7,9 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from agri_llm import canary
 from agri_llm.errors import BadInput
-from agri_llm.judgements import Promotion
-from agri_llm.records import Answer, Feedback, Question, now
+from agri_llm.judgements import Outcome, Promotion
+from agri_llm.records import Answer, Feedback, Question, Rating, new_id, now
 from agri_llm.store import Store
 
 
@@ -84,3 +85,73 @@ def test_votes_are_told_by_the_adapter_that_wrote_the_answer(store: Store) -> No
         (None, False),
     ]
     assert store.promotions.votes_by_adapter(now() + timedelta(minutes=1)) == []
+
+
+def told(store: Store, adapter: str | None, rating: Rating | None, *, model: str = "tiny") -> Answer:
+    """Keep an answer in a conversation of its own, with a vote where one is given."""
+    question = Question(text="What helps against rust?", conversation=new_id())
+    answer = Answer(question=question, kind="advice", text="Ask.", adapter=adapter, model=model)
+    assert store.save_turn(owner="ann", conversation_id=None, answer=answer) == question.conversation
+    if rating:
+        store.save_feedback("ann", Feedback(answer_id=answer.id, rating=rating, author="ann"))
+    return answer
+
+
+def test_advice_that_failed_is_harm_and_a_signed_answer_is_of_no_adapter(store: Store) -> None:
+    began = now() - timedelta(minutes=1)
+    told(store, "a", "up")
+    failed, worked = told(store, "b", None), told(store, "b", None)
+    store.save_outcome("ann", Outcome(answer_id=failed.id, result="failed", author="ann"))
+    store.save_outcome("ann", Outcome(answer_id=worked.id, result="partly", author="ann"))
+    told(store, "b", "down", model="signed")
+    assert [(adapter, harmed) for adapter, _, harmed in store.promotions.votes_by_adapter(began)] == [
+        ("a", False),
+        ("b", True),
+        ("b", False),
+    ]
+
+
+def test_a_canary_that_harms_is_stopped_once_with_the_reason_and_one_that_does_not_goes_on(store: Store) -> None:
+    promotions = store.promotions
+    promotions.promote(promotion("/runs/old/adapter"))
+    assert canary.settle(promotions) is None
+    promotions.begin_canary(promotion("/runs/new/adapter", kind="canary", share=0.1))
+    for _ in range(4):
+        told(store, "old", "down")
+    told(store, "new", "up")
+    assert canary.settle(promotions) is None
+    found = canary.running(promotions)
+    assert found is not None
+    assert (found[1].voted, found[1].harmed, found[1].harm_shown) == (5, 4, False)
+    for _ in range(6):
+        told(store, "new", "down")
+    with ThreadPoolExecutor(4) as programs:
+        stops = [stop for stop in programs.map(lambda _: canary.settle(promotions), range(4)) if stop]
+    assert len(stops) == 1
+    assert stops[0].reasons[0].startswith("Harm is shown: 6 of the 10 harmed conversations are of new")
+    assert promotions.canary() is None
+    assert [each.kind for each in promotions.history()] == ["canary_stopped", "canary", "promoted"]
+
+
+def test_votes_on_answers_before_a_canary_say_nothing_about_it_nor_do_they_stop_another(store: Store) -> None:
+    promotions = store.promotions
+    for _ in range(8):
+        told(store, "new", "down")
+    promotions.begin_canary(promotion("/runs/new/adapter", kind="canary", share=0.1))
+    assert canary.settle(promotions) is None
+    first = promotions.canary()
+    assert first is not None
+    promotions.stop_canary("admin", ())
+    promotions.begin_canary(promotion("/runs/new/adapter", kind="canary", share=0.1))
+    assert promotions.stop_canary("a late look", (), only=first.id) is None
+    assert promotions.canary() is not None
+
+
+def test_a_conversation_gets_the_id_that_its_first_question_names_unless_another_person_has_it(store: Store) -> None:
+    first = told(store, None, None)
+    named = first.question.conversation
+    second = Answer(question=Question(text="And maize?", conversation=named), kind="advice", text="Ask.")
+    assert store.save_turn(owner="ann", conversation_id=None, answer=second) == named, "kept, and the page never heard of it"
+    stranger = Answer(question=Question(text="And rye?", conversation=named), kind="advice", text="Ask.")
+    assert store.save_turn(owner="bob", conversation_id=None, answer=stranger) != named
+    assert [turn.id for turn in store.turns("ann", named)] == [first.id, second.id]

@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
+from agri_llm.canary import gets_candidate
 from agri_llm.errors import ModelMissing, StoreUnavailable
 from agri_llm.judgements import Promotion
 from agri_llm.language.brief import Brief
@@ -216,3 +218,77 @@ def test_an_adapter_of_another_model_is_refused_and_the_rest_goes_on(
     with pytest.raises(ModelMissing):
         plain.with_adapter(str(tmp_path / "adapter"))
     assert written(plain) == alone[None]
+
+
+@pytest.fixture
+def trial() -> Decisions:
+    return Decisions()
+
+
+@pytest.fixture
+def trying(base: Path, decisions: Decisions, trial: Decisions) -> SwitchingModel:
+    return SwitchingModel(load(base), decisions, look_seconds=0.0, canary=trial)
+
+
+def begun(adapter: Path) -> Promotion:
+    return Promotion(kind="canary", adapter=str(adapter), by="test", share=0.3)
+
+
+def in_conversation(model: SwitchingModel, conversation: str) -> str:
+    question = replace(BRIEF.question, conversation=conversation)
+    return "".join(model.stream(replace(BRIEF, question=question)))
+
+
+def test_a_share_of_the_conversations_gets_the_candidate_until_the_canary_ends(
+    trying: SwitchingModel, decisions: Decisions, trial: Decisions, adapters: tuple[Path, Path], alone: dict[str | None, str]
+) -> None:
+    decisions.promote(adapters[0])
+    trial.last = begun(adapters[1])
+    names = [f"talk {number}" for number in range(40)]
+    drawn = {name for name in names if gets_candidate(trial.last, name)}
+    assert 4 <= len(drawn) <= 24
+    assert {name for name in names if trying.pinned(name).adapter == "run2"} == drawn
+    assert trying.pinned().adapter == "run1", "who asks outside a conversation gets the model in use"
+    assert trying.describe()["canary"] == "run2 for 30% of the conversations"
+    one, other = min(drawn), min(set(names) - drawn)
+    for _ in range(2):
+        assert in_conversation(trying, one) == alone[str(adapters[1])]
+        assert in_conversation(trying, other) == alone[str(adapters[0])]
+    trial.last = None
+    assert in_conversation(trying, one) == alone[str(adapters[0])]
+    assert "canary" not in trying.describe()
+
+
+def test_an_answer_of_the_candidate_is_finished_by_it_when_the_canary_is_stopped(
+    trying: SwitchingModel, trial: Decisions, adapters: tuple[Path, Path], alone: dict[str | None, str]
+) -> None:
+    trial.last = begun(adapters[1])
+    one = next(name for name in map(str, range(100)) if gets_candidate(trial.last, name))
+    writer = trying.pinned(one)
+    pieces = writer.stream(BRIEF)
+    text = next(pieces)
+    trial.last = None
+    assert trying.pinned(one).adapter is None
+    assert text + "".join(pieces) == alone[str(adapters[1])]
+    assert writer.adapter == "run2"
+
+
+def test_a_candidate_that_cannot_be_loaded_changes_nothing_and_is_told(
+    trying: SwitchingModel,
+    decisions: Decisions,
+    trial: Decisions,
+    adapters: tuple[Path, Path],
+    alone: dict[str | None, str],
+    tmp_path: Path,
+) -> None:
+    decisions.promote(adapters[0])
+    trial.last = begun(damaged(adapters[1], tmp_path / "adapter"))
+    one = next(name for name in map(str, range(100)) if gets_candidate(trial.last, name))
+    assert in_conversation(trying, one) == alone[str(adapters[0])]
+    assert trying.problem.startswith("The canary of ")
+    decisions.promote(adapters[1])  # a promotion that is followed does not hide what is wrong with the canary
+    assert in_conversation(trying, one) == alone[str(adapters[1])]
+    assert "cannot be loaded" in trying.problem
+    trial.last = None
+    trying.pinned()
+    assert trying.problem == ""

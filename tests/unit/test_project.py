@@ -158,6 +158,7 @@ def test_a_machine_without_a_usable_python_is_told_so_in_one_sentence(tmp_path: 
 def test_every_command_has_help_and_stands_in_the_readme() -> None:
     from ui.cli import app, index_app
     from ui.commands.accounts import app as accounts_app
+    from ui.commands.canary import app as canary_app
     from ui.commands.data import app as data_app
     from ui.commands.train import app as train_app
 
@@ -165,6 +166,7 @@ def test_every_command_has_help_and_stands_in_the_readme() -> None:
     commands = [(command, "agri") for command in app.registered_commands if not command.hidden]
     commands += [(command, "agri index") for command in index_app.registered_commands]
     commands += [(command, "agri accounts") for command in accounts_app.registered_commands]
+    commands += [(command, "agri canary") for command in canary_app.registered_commands]
     commands += [(command, "agri data") for command in data_app.registered_commands]
     commands += [(command, "agri train") for command in train_app.registered_commands]
     assert len(commands) >= 10
@@ -186,6 +188,7 @@ def test_every_command_stands_in_the_changelog() -> None:
         "export",
         "evaluate",
         "accounts link",
+        "canary begin",
     ):
         assert changes.count(f"`agri {command}") == 1, command
 
