@@ -364,13 +364,16 @@ def trainings() -> list[Path]:
     return [path for path in found if "method" in yaml.safe_load(path.read_text(encoding="utf-8")) and path not in preferring]
 
 
+PREFERRING, SMOKE = ("dpo", "kto", "reward", "grpo", "rloo"), ("dpo", "kto", "reward", "grpo")
+
+
 def preferences() -> list[Path]:
-    return [CONFIGS / f"{name}.yaml" for name in ("dpo", "kto", "reward", "smoke-dpo", "smoke-kto")]
+    return [CONFIGS / f"{name}.yaml" for name in (*PREFERRING, *(f"smoke-{each}" for each in SMOKE))]
 
 
 def test_every_file_of_settings_is_loaded_by_a_test() -> None:
     """Of trainings and many GPUs below; others in test_data_build, test_photo_training, test_distil, test_chain,
-    test_align, test_reward, test_retrain.
+    test_align, test_reward, test_online, test_retrain.
     """
     known = {*trainings(), *CONFIGS.glob("data*.yaml"), *CONFIGS.glob("photos*.yaml"), CONFIGS / "distil.yaml"}
     known |= {CONFIGS / folder / f"{name}.yaml" for folder in ("tiny", "smoke-chain") for name in ("chain", "data")}
