@@ -118,7 +118,7 @@ def build(training: Training, parent: Finished | None, found: Preferences, token
     callbacks: list[Any] = [Progress(tell, training.out / run_files.LOSSES), Stopper(), FirstStep(training)]
     callbacks += [adapt.tensorboard(training), *([EarlyStoppingCallback(ours.patience)] if ours.patience else [])]
     start: dict[str, Any] = (
-        {"model": _started(training, parent)}
+        {"model": started(training, parent)}
         if parent
         else {
             "model": ours.model,
@@ -139,20 +139,26 @@ def build(training: Training, parent: Finished | None, found: Preferences, token
         )
     trainer.remove_callback(PrinterCallback)
     adapt.keep_trainable_layout(trainer.model)
-    if not rehearsal.is_sharded(trainer):
-        for name, weight in trainer.model.named_parameters():
-            if weight.requires_grad:  # the library rounded it to bfloat16, and not the reference
-                twin = name.replace(".default.", ".ref.")
-                weight.data = (trainer.model.get_parameter(twin).data if parent else weight.data).float().clone()
-            elif ".ref." in name:
-                weight.data = weight.data.float()
+    in_single_precision(trainer, parent)
     return trainer
 
 
-def _started(training: Training, parent: Finished | None) -> Any:
+def in_single_precision(trainer: Any, parent: Finished | None) -> None:
+    """Let what learns begin at the very numbers of the reference: the library rounded it to bfloat16, and not the reference."""
+    if rehearsal.is_sharded(trainer):
+        return
+    for name, weight in trainer.model.named_parameters():
+        if weight.requires_grad:
+            twin = name.replace(".default.", ".ref.")
+            weight.data = (trainer.model.get_parameter(twin).data if parent else weight.data).float().clone()
+        elif ".ref." in name:
+            weight.data = weight.data.float()
+
+
+def started(training: Training, parent: Finished) -> Any:
+    """Load the base with the adapter that is trained on."""
     from peft import PeftModel
 
-    assert parent is not None
     kinds = dict(training.args.model_init_kwargs or {})
     stored = {"quantization_config": nf4_config()} if training.ours.quantised else {}
     dtype, attention = getattr(torch, str(kinds["dtype"])), kinds["attn_implementation"]
@@ -248,6 +254,18 @@ def _finish(
     training: Training, trainer: Any, parent: Finished | None, found: Preferences, stops: list[int], seconds: float, tell: Tell
 ) -> Path:
     """Write the adapter alone, its contract, and run.json last."""
+    folder = save(training, trainer, stops)
+    if PartialState().is_main_process:
+        record = align_record.of(training, trainer, parent, found, seconds)
+        for line in align_record.warnings(record["held_out"]):
+            tell(line)
+        run_files.finish(training.out, record)
+    PartialState().wait_for_everyone()
+    return folder
+
+
+def save(training: Training, trainer: Any, stops: list[int]) -> Path:
+    """Write the adapter alone, its tokenizer and its contract; returns its folder."""
     folder = training.out / "adapter"
     # a Trainer would write the reference beside it, and whoever loads the folder might take that one
     if PartialState().is_main_process:
@@ -257,9 +275,4 @@ def _finish(
         said["greedy"] = contracts.greedy(trainer.model, trainer.processing_class)
         for place in (folder, training.out):
             contracts.write(place, said)
-        record = align_record.of(training, trainer, parent, found, seconds)
-        for line in align_record.warnings(record["held_out"]):
-            tell(line)
-        run_files.finish(training.out, record)
-    PartialState().wait_for_everyone()
     return folder

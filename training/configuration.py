@@ -16,7 +16,7 @@ from trl import SFTConfig, TrlParser
 from agri_llm.errors import BadInput
 from training.methods import METHODS
 
-Kind = Literal["sft", "pretrain", "dpo", "kto", "reward"]
+Kind = Literal["sft", "pretrain", "dpo", "kto", "reward", "grpo", "rloo"]
 
 
 @dataclass

@@ -54,7 +54,7 @@ def read(folder: Path, base: str | None = None) -> Finished:
     """Read what a run folder says; `base` stands in for the place of a base that was moved. Raises BadInput, ModelMissing."""
     said_of = about(folder)
     settings = said_of.get("settings")
-    if said_of.get("kind") not in ("sft", "pretrain", "distil", "dpo", "kto") or not isinstance(settings, dict):
+    if said_of.get("kind") not in ("sft", "pretrain", "distil", "dpo", "kto", "grpo", "rloo") or not isinstance(settings, dict):
         raise BadInput(f"{folder} is a run of another kind", "it trained no language model", "name a run of `agri train sft`")
     method = str(settings.get("method"))
     learned = folder / ("model" if method == "full" else "adapter")

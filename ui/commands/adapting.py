@@ -1,4 +1,4 @@
-"""`agri train sft|pretrain|distil|dpo|kto`: settings in, progress on standard error, one line of result."""
+"""`agri train sft|pretrain|distil|dpo|kto|reward|grpo|rloo`: settings in, progress on standard error, one line of result."""
 
 from __future__ import annotations
 
@@ -50,6 +50,16 @@ def align(kind: Literal["dpo", "kto", "reward"], config: Path, flags: Sequence[s
     tell_of_one(f"Settings: {align_config.described(chosen)}")
     train_of = reward.train if kind == "reward" else align.train
     return train_of(chosen, tell_of_one)
+
+
+def online(kind: Literal["grpo", "rloo"], config: Path, flags: Sequence[str]) -> Path:
+    """Let a model learn from its own answers by a file and flags; returns the folder of the adapter."""
+    prepare()
+    from training import online, online_config
+
+    chosen = online_config.read(config, kind, flags)
+    tell_of_one(f"Settings: {online_config.described(chosen)}")
+    return online.train(chosen, tell_of_one)
 
 
 def tell_of_one(line: str) -> None:

@@ -69,6 +69,24 @@ def reward(context: typer.Context, config: Config) -> None:
         say(f"What was learned is in {adapting.align('reward', config, context.args)}.", results)
 
 
+@app.command("grpo", context_settings=_ANY_FLAG)
+def grpo(context: typer.Context, config: Config) -> None:
+    """Let a model learn from its own answers, compared in groups; goes on from --start RUN; every setting is a flag too."""
+    from ui.commands import adapting, quiet
+
+    with quiet.results() as results:
+        say(f"What was learned is in {adapting.online('grpo', config, context.args)}.", results)
+
+
+@app.command("rloo", context_settings=_ANY_FLAG)
+def rloo(context: typer.Context, config: Config) -> None:
+    """Let a model learn from its own answers, each against the others; goes on from --start RUN; every setting is a flag too."""
+    from ui.commands import adapting, quiet
+
+    with quiet.results() as results:
+        say(f"What was learned is in {adapting.online('rloo', config, context.args)}.", results)
+
+
 @app.command("plan", context_settings=_ANY_FLAG)
 def plan(
     context: typer.Context,
