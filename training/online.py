@@ -16,8 +16,21 @@ from transformers import PrinterCallback
 from trl import GRPOTrainer, RLOOTrainer
 
 from agri_llm.errors import BadInput
-from training import adapt, align, align_record, chats, configuration, finished, held_out, online_prompts, online_reward
-from training import pair_rows, rehearsal, run_files, watches
+from training import (
+    adapt,
+    align,
+    align_record,
+    chats,
+    configuration,
+    finished,
+    held_out,
+    online_prompts,
+    online_reward,
+    pair_rows,
+    rehearsal,
+    run_files,
+    watches,
+)
 from training.align_config import Alignment
 from training.configuration import Training
 from training.finished import Finished

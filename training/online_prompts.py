@@ -1,4 +1,4 @@
-"""The questions that a model answers while it learns: those that people rated, and those of a data set, kinds kept in shares."""
+"""The questions that a model answers while it learns: those people rated, those of a data set, kinds kept in shares."""
 
 from __future__ import annotations
 

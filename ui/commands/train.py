@@ -80,7 +80,7 @@ def grpo(context: typer.Context, config: Config) -> None:
 
 @app.command("rloo", context_settings=_ANY_FLAG)
 def rloo(context: typer.Context, config: Config) -> None:
-    """Let a model learn from its own answers, each against the others; goes on from --start RUN; every setting is a flag too."""
+    """Let a model learn from its own answers, each against the rest; goes on from --start RUN; every setting is a flag."""
     from ui.commands import adapting, quiet
 
     with quiet.results() as results:
