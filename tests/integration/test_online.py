@@ -164,8 +164,9 @@ def test_a_model_that_learns_to_write_long_because_that_is_paid_is_stopped(
 
     monkeypatch.setattr(Earned, "__call__", by_length)
     settings: dict[str, Any] = {
-        "max_steps": 40, "save_steps": 20, "learning_rate": 0.02, "max_completion_length": 48, "num_generations": 8, "beta": 0.001,
-        "per_device_train_batch_size": 8, "least_agreement": 0.0, "most_growth": 1.1, "most_cut": 1.0, "most_certainty": 1e9, **off,
+        "max_steps": 40, "save_steps": 20, "learning_rate": 0.02, "max_completion_length": 48, "num_generations": 8,
+        "beta": 0.001, "per_device_train_batch_size": 8, "least_agreement": 0.0, "most_growth": 1.1, "most_cut": 1.0,
+        "most_certainty": 1e9, **off,
     }  # fmt: skip
     training = config(**settings)
     with pytest.raises(TrainingStopped, match=words):

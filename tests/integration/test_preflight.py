@@ -365,12 +365,13 @@ def trainings() -> list[Path]:
 
 
 def preferences() -> list[Path]:
-    return [CONFIGS / f"{name}.yaml" for name in ("dpo", "kto", "reward", "smoke-dpo", "smoke-kto")]
+    preferred = ("dpo", "kto", "reward", "grpo", "rloo")  # a smoke test of grpo is one of rloo too
+    return [CONFIGS / f"{name}.yaml" for name in (*preferred, *(f"smoke-{name}" for name in preferred[:-1]))]
 
 
 def test_every_file_of_settings_is_loaded_by_a_test() -> None:
     """Of trainings and many GPUs below; others in test_data_build, test_photo_training, test_distil, test_chain,
-    test_align, test_reward, test_retrain.
+    test_align, test_reward, test_online, test_retrain.
     """
     known = {*trainings(), *CONFIGS.glob("data*.yaml"), *CONFIGS.glob("photos*.yaml"), CONFIGS / "distil.yaml"}
     known |= {CONFIGS / folder / f"{name}.yaml" for folder in ("tiny", "smoke-chain") for name in ("chain", "data")}
