@@ -163,18 +163,19 @@ def test_a_model_that_learns_to_write_long_because_that_is_paid_is_stopped(
         return [float(len(ids)) for ids in more.get("completion_ids", completions)]
 
     monkeypatch.setattr(Earned, "__call__", by_length)
-    training = config(
-        max_steps=40, save_steps=20, learning_rate=0.02, max_completion_length=48, per_device_train_batch_size=8,
-        num_generations=8, beta=0.001, least_agreement=0.0,
-        **{"most_growth": 1.2, "most_cut": 1.0, "most_certainty": 1e9, **off},
-    )  # fmt: skip
+    settings: dict[str, Any] = {
+        "max_steps": 40, "save_steps": 20, "learning_rate": 0.02, "max_completion_length": 48, "num_generations": 8,
+        "beta": 0.001, "per_device_train_batch_size": 8, "least_agreement": 0.0, "most_growth": 1.1, "most_cut": 1.0,
+        "most_certainty": 1e9, **off,
+    }  # fmt: skip
+    training = config(**settings)
     with pytest.raises(TrainingStopped, match=words):
         online.train(training, silent)
     assert not (training.out / "run.json").exists()
     assert list((training.out / "steps").glob("checkpoint-*"))
     assert "**too far**" in (training.out / "watches.md").read_text()
     with pytest.raises(TrainingStopped, match=words):  # the same command does not go on either
-        online.train(training, silent)
+        online.train(config(**settings), silent)
 
 
 def test_a_reward_model_is_heard_and_one_against_experts_refused(

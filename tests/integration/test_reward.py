@@ -106,11 +106,12 @@ def test_a_reward_model_goes_on_from_no_other_run(base: Path, data: Path, tmp_pa
         read(tmp_path, base, data, start="somewhere")
 
 
-def test_the_shipped_configuration_is_read() -> None:
+def test_the_shipped_configurations_are_read() -> None:
     flags = ["--model", "M", "--data", "D", "--out", "O"]
-    found = align_config.read(Path("training/configs/reward.yaml"), "reward", flags)
-    assert found.ours.quantised
-    assert found.args.center_rewards_coefficient == 0.01  # type: ignore[attr-defined]
+    for name in ("reward", "smoke-reward"):
+        found = align_config.read(Path(f"training/configs/{name}.yaml"), "reward", flags)
+        assert found.ours.quantised
+        assert found.args.center_rewards_coefficient == 0.01  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("sure", "error"), [(2.0, 0.0), (6.0, 0.0)], ids=["little apart", "far apart"])
