@@ -364,16 +364,9 @@ def trainings() -> list[Path]:
     return [path for path in found if "method" in yaml.safe_load(path.read_text(encoding="utf-8")) and path not in preferring]
 
 
-PREFERRING, SMOKE = ("dpo", "kto", "reward", "grpo", "rloo"), ("dpo", "kto", "reward", "grpo")
-
-
 def preferences() -> list[Path]:
-<<<<<<< HEAD
-    return [CONFIGS / f"{name}.yaml" for name in (*PREFERRING, *(f"smoke-{each}" for each in SMOKE))]
-=======
     preferred = ("dpo", "kto", "reward", "grpo", "rloo")  # a smoke test of grpo is one of rloo too
     return [CONFIGS / f"{name}.yaml" for name in (*preferred, *(f"smoke-{name}" for name in preferred[:-1]))]
->>>>>>> 488e79f384e825cc7f21e6e543c677ee945fbb16
 
 
 def test_every_file_of_settings_is_loaded_by_a_test() -> None:
