@@ -151,7 +151,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
 @pytest.mark.parametrize(
     ("off", "words"),
     [
-        ({"most_parting": 1.0}, "answers grow: completions/mean_length is"),
+        ({"most_parting": 1.0, "window": 1}, "answers grow: completions/mean_length is"),
         ({"most_growth": 99.0}, "the reward rises and what experts prefer becomes less likely"),
     ],
     ids=["by length", "by experts"],
