@@ -34,7 +34,10 @@ class Entry:
 
 # A further page is one line here and its name `page_PATH` in ui/locales. Modules are read when their page is opened, so
 # farmers' pages load nothing of them.
-ENTRIES = (Entry(path="accounts", module="ui.accounts_page", icon=":material/group:", roles=("administrator",)),)
+ENTRIES = (
+    Entry(path="training", module="ui.training_page", icon=":material/model_training:", roles=("administrator",)),
+    Entry(path="accounts", module="ui.accounts_page", icon=":material/group:", roles=("administrator",)),
+)
 
 
 def show() -> None:
