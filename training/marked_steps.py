@@ -6,11 +6,13 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agri_llm.errors import BadInput
-from training.progress import Tell
 from training.rows import write_whole
+
+if TYPE_CHECKING:
+    from training.progress import Tell
 
 MARK = "step.json"
 

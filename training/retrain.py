@@ -28,13 +28,9 @@ from training.configuration import Training
 from training.evaluate import Outcome
 from training.gate import Verdict
 from training.gate_steps import Held
-from training.pair_cleaning import Rules
 from training.progress import Tell
-from training.retrain_config import Retraining
+from training.retrain_config import ANSWERS, CHOICE, DATA, GATE, LOG, PREFLIGHT, TRAIN, Retraining
 from training.rows import file_hash, identity, write_whole
-
-DATA, PREFLIGHT, TRAIN, ANSWERS, GATE = "1-data", "2-preflight", "3-train", "4-answers", "5-gate"
-LOG, CHOICE = "log.txt", "retrain.yaml"
 
 
 class Parts(Protocol):
@@ -143,10 +139,7 @@ def _sides(wanted: Wanted) -> Iterator[tuple[str, Path | None]]:
 
 def _data(wanted: Wanted, parts: Parts, tell: Tell, out: Path) -> dict[str, Any]:
     folder = out / "data"
-    chosen = wanted.settings
-    rules = Rules(
-        seed=chosen.seed, margin=chosen.margin, longer_wins=chosen.longer_wins, repeated=chosen.repeated, salt=wanted.salt
-    )
+    rules = wanted.settings.rules(wanted.salt)
     made = preferences.read(folder) if folder.is_dir() else preferences.build(parts.material(), folder, rules, tell)
     return {"hash": made.hash, "rows": made.manifest["rows"], "returned": len(made.returned)}
 
@@ -193,7 +186,7 @@ def _gate(wanted: Wanted, parts: Parts, held: Held, tell: Tell, out: Path) -> di
     outcomes = {name: parts.replies(adapter, wanted.settings.suites, tell) for name, adapter in _sides(wanted)}
     verdict = _verdict(wanted, held, outcomes)
     gate.write(verdict, wanted.candidate)
-    return {"promote": verdict.promote, "reasons": list(verdict.reasons)}
+    return {"promote": verdict.promote, "reasons": list(verdict.reasons), "sha256": adapter_hash(wanted.candidate)}
 
 
 def _verdict(wanted: Wanted, held: Held, outcomes: Mapping[str, Sequence[Outcome]]) -> Verdict:

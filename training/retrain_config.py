@@ -1,4 +1,4 @@
-"""What a retraining depends on: a YAML file, read strictly."""
+"""What a retraining depends on: a YAML file, read strictly; and how its folder is laid out. Reading it loads no library."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from agri_llm.errors import BadInput
-from training import configuration
+from training.pair_cleaning import Rules
 
 Method = Literal["dpo", "kto"]
 METHODS: tuple[str, ...] = get_args(Method)
 CONFIGS = Path(__file__).parent / "configs"
+DATA, PREFLIGHT, TRAIN, ANSWERS, GATE = "1-data", "2-preflight", "3-train", "4-answers", "5-gate"
+STEPS = (DATA, PREFLIGHT, TRAIN, f"{ANSWERS}-current", f"{ANSWERS}-candidate", GATE)
+LOG, CHOICE = "log.txt", "retrain.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +34,15 @@ class Retraining:
     longer_wins: float = 0.6
     repeated: float = 0.85  # share of common words from which two pairs say the same; 1 leaves them all in
 
+    def rules(self, salt: str) -> Rules:
+        """Return what decides the preference data; `salt` belongs to the installation."""
+        return Rules(seed=self.seed, margin=self.margin, longer_wins=self.longer_wins, repeated=self.repeated, salt=salt)
+
 
 def read(path: Path) -> Retraining:
     """Read a configuration. Raises BadInput naming what cannot be used."""
+    from training import configuration  # loads what trains, which who looks at a folder does not need
+
     said = configuration.mapping(path)
     names = {each.name: each for each in fields(Retraining)}
     for name, value in said.items():

@@ -37,6 +37,7 @@ class Entry:
 ENTRIES = (
     Entry(path="review", module="ui.review_page", icon=":material/rate_review:", roles=("agronomist",)),
     Entry(path="agreement", module="ui.agreement_page", icon=":material/handshake:", roles=("agronomist",)),
+    Entry(path="training", module="ui.training_page", icon=":material/model_training:", roles=("administrator",)),
     Entry(path="accounts", module="ui.accounts_page", icon=":material/group:", roles=("administrator",)),
 )
 

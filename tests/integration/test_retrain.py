@@ -130,10 +130,12 @@ def test_words_of_experts_become_an_adapter_that_is_promoted_answers_and_is_give
     out = tmp_path / "runs" / "first"
     dry = agri(variables, *retraining(home, out), "--dry-run")
     assert dry.stdout == f"Everything is ready in {out}; without --dry-run it is trained and judged.\n", dry.stderr
-    assert not (out / retrain.TRAIN).exists()
+    assert not (out / retrain_config.TRAIN).exists()
     done = agri(variables, *retraining(home, out))
-    verdict = json.loads((out / retrain.TRAIN / "first" / "verdict.json").read_text()) if done.returncode == 0 else done.stdout
-    adapter = out / retrain.TRAIN / "first" / "adapter"
+    verdict = (
+        json.loads((out / retrain_config.TRAIN / "first" / "verdict.json").read_text()) if done.returncode == 0 else done.stdout
+    )
+    adapter = out / retrain_config.TRAIN / "first" / "adapter"
     assert done.stdout == f"Promoted: {adapter} writes the answers from now on.\n", (done.stdout, done.stderr[-3000:], verdict)
     assert verdict["win_rate"]["low"] > 0.5
     assert "1-data: done before" in done.stderr
@@ -145,7 +147,7 @@ def test_words_of_experts_become_an_adapter_that_is_promoted_answers_and_is_give
     assert f"- {adapter.parent}" not in again.stdout
     back = agri(variables, "promote", "base", "--reason", "a test")
     assert back.stdout == "Gone back: the base alone writes the answers from now on.\n", back.stderr
-    kept_out = agri(variables, "promote", str(tmp_path / "runs" / "second" / retrain.TRAIN / "second"))
+    kept_out = agri(variables, "promote", str(tmp_path / "runs" / "second" / retrain_config.TRAIN / "second"))
     assert kept_out.returncode == 1
     assert kept_out.stderr.splitlines()[-1].startswith("The gate keeps ")
 
@@ -167,7 +169,7 @@ def test_a_retraining_that_is_killed_goes_on_and_says_so(home: Path, base: Path,
     done = agri(variables, *retraining(home, out))
     assert done.returncode == 0, (done.stdout, done.stderr[-3000:])
     assert "is stale: that process ended without giving it back" in done.stderr
-    verdict = json.loads((out / retrain.TRAIN / "killed" / "verdict.json").read_text())
+    verdict = json.loads((out / retrain_config.TRAIN / "killed" / "verdict.json").read_text())
     assert verdict["promote"]
 
 
@@ -200,7 +202,7 @@ def test_what_cannot_be_learned_from_is_said_in_one_sentence(home: Path, base: P
     ):
         with pytest.raises(BadInput, match=sentence):
             retrain.run(wanted(home, base, tmp_path / name), Fixed(material), lambda line: None)
-        assert sentence.split("|")[0].split(" ")[-1] in (tmp_path / name / retrain.LOG).read_text()
+        assert sentence.split("|")[0].split(" ")[-1] in (tmp_path / name / retrain_config.LOG).read_text()
 
 
 def test_a_folder_that_was_begun_otherwise_is_refused(home: Path, base: Path, tmp_path: Path) -> None:
