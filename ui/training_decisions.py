@@ -16,6 +16,8 @@ from ui.words import word
 
 _BASE = ""  # the base alone, in the list of what one can go back to
 IN_USE = ("promoted", "rolled_back")
+PROBLEM = "training-problem"  # what the last click could not do, shown once
+_TO, _WHY = "training-back-to", "training-back-why"
 
 
 def show() -> None:
@@ -67,14 +69,29 @@ def promote_button(run: Run) -> None:
         st.dialog(word("training_promote"))(_promoting)(run)
 
 
+def tried(act: Callable[[Account], None]) -> None:
+    """Do what an administrator asked for, asking the store for their right at this moment; a complaint is shown on the page."""
+    try:
+        act(session.require("administrator"))
+    except (AgriError, OSError) as error:
+        st.session_state[PROBLEM] = str(error)
+
+
 def _promoting(run: Run) -> None:
     session.require("administrator")
     st.markdown(word("training_promote_sure", name=plain(run.name)))
     problems = against(run)
     for each in problems:
         st.error(plain(each), icon=":material/error:")
-    if st.button(word("training_promote_yes"), key="training-promote-yes", type="primary", disabled=bool(problems)):
-        _done(lambda me: promote(run, me))
+    if st.button(
+        word("training_promote_yes"),
+        key="training-promote-yes",
+        type="primary",
+        disabled=bool(problems),
+        on_click=tried,
+        args=(lambda me: promote(run, me),),
+    ):
+        st.rerun()
 
 
 def against(run: Run) -> list[str]:
@@ -107,13 +124,21 @@ def promote(run: Run, me: Account) -> None:
 
 def _going_back(earlier: list[str]) -> None:
     session.require("administrator")
-    to = st.selectbox(word("training_back_to"), earlier, key="training-back-to", format_func=_named)
-    reason = st.text_input(word("training_back_why"), key="training-back-why", max_chars=400)
-    if st.button(word("training_back_yes"), key="training-back-yes", type="primary"):
-        if not reason.strip():
-            st.error(word("training_back_reason"), icon=":material/error:")
-            return
-        _done(lambda me: go_back(to, reason.strip(), me))
+    st.selectbox(word("training_back_to"), earlier, key=_TO, format_func=_named)
+    st.text_input(word("training_back_why"), key=_WHY, max_chars=400)
+    clicked = st.button(
+        word("training_back_yes"), key="training-back-yes", type="primary", on_click=tried, args=(_go_back_as_said,)
+    )
+    if clicked and str(st.session_state[_WHY]).strip():
+        st.rerun()
+    if clicked:
+        st.error(word("training_back_reason"), icon=":material/error:")
+
+
+def _go_back_as_said(me: Account) -> None:
+    reason = str(st.session_state[_WHY]).strip()
+    if reason:
+        go_back(st.session_state[_TO], reason, me)
 
 
 def go_back(to: str, reason: str, me: Account) -> None:
@@ -121,12 +146,3 @@ def go_back(to: str, reason: str, me: Account) -> None:
     if to and not (Path(to) / "adapter_model.safetensors").is_file():
         raise BadInput(f"{to} is not there any more", "nothing could write with it", "name another one")
     wiring.store().promotions.roll_back(me.id, to or None, (reason,))
-
-
-def _done(act: Callable[[Account], None]) -> None:
-    try:
-        act(session.require("administrator"))
-    except AgriError as error:
-        st.error(plain(str(error)), icon=":material/error:")
-        return
-    st.rerun()

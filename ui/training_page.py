@@ -9,7 +9,6 @@ from typing import get_args
 
 import streamlit as st
 
-from agri_llm.errors import AgriError
 from agri_llm.judgements import Account
 from agri_llm.records import now
 from training.one_run import Holder
@@ -17,10 +16,11 @@ from training.retrain_config import STEPS, Method
 from ui import retraining_process, runs, session, training_data, training_decisions, training_runs, wiring
 from ui.commands.retraining import RETRAININGS
 from ui.markup import plain
+from ui.training_decisions import PROBLEM, tried
 from ui.words import word
 
 METHODS: tuple[Method, ...] = get_args(Method)
-_METHOD, _PROBLEM, _STOPPED, _WORKED = "training-method", "training-problem", "training-stopped", "training-worked"
+_METHOD, _STOPPED, _WORKED = "training-method", "training-stopped", "training-worked"
 
 
 def folder() -> Path:
@@ -32,7 +32,7 @@ def show() -> None:
     """Show the data that wait, what runs, the runs there are, and which adapter writes."""
     session.require("administrator")
     st.title(word("page_training"), anchor=False)
-    problem = st.session_state.pop(_PROBLEM, None)
+    problem = st.session_state.pop(PROBLEM, None)
     if problem:
         st.error(plain(problem), icon=":material/error:")
     training_data.show()
@@ -81,14 +81,6 @@ def obstacle() -> str:
     if not chosen.model:
         return word("training_no_model")
     return "" if find_spec("trl") else word("training_no_libraries")
-
-
-def tried(act: Callable[[Account], None]) -> None:
-    """Do what an administrator asked for, asking the store for their right at this moment; a complaint is shown on the page."""
-    try:
-        act(session.require("administrator"))
-    except (AgriError, OSError) as error:
-        st.session_state[_PROBLEM] = str(error)
 
 
 def _start(me: Account) -> None:
