@@ -24,6 +24,8 @@ from ui.runs import SAID
 
 STARTED = "started.json"
 _ROOT = Path(__file__).resolve().parents[1]
+# `agri`, which hears Ctrl-C: a server that a shell started in the background is deaf to it, and so is all that it starts.
+_AGRI = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from ui.cli import main; main()"
 _children: list[subprocess.Popen[bytes]] = []
 
 
@@ -54,7 +56,7 @@ def start(run: Path, method: str, by: str, config: Path | None = None) -> None:
 
     `by` is who asked; what the process prints goes to a file in the folder.
     """
-    command = [sys.executable, "-m", "ui.cli", "retrain", "--method", method, "--out", str(run)]
+    command = [sys.executable, "-P", "-c", _AGRI, "retrain", "--method", method, "--out", str(run)]
     command += ["--config", str(config)] if config else []
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     other = holder(run.parent)

@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -283,15 +282,16 @@ def test_nobody_goes_back_to_files_that_are_gone(amina: Account, local: Path) ->
 
 @pytest.fixture
 def waiting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A program in the place of ours that waits for its end; yields the folder of retrainings."""
-    program = tmp_path / "program"
-    program.write_text(
-        "#!/bin/sh\nexec " + sys.executable + " -c 'import sys, time\nprint(sys.argv, flush=True)\ntime.sleep(60)' \"$@\"\n"
-    )
-    program.chmod(0o755)
-    monkeypatch.setattr(retraining_process.sys, "executable", str(program))
+    """A program in the place of ours that waits for its end; the server is deaf to Ctrl-C. Yields the folder of retrainings."""
+    (tmp_path / "ui").mkdir()
+    (tmp_path / "ui" / "__init__.py").touch()
+    program = "import sys, time\n\ndef main():\n    print(sys.argv, flush=True)\n    time.sleep(60)\n"
+    (tmp_path / "ui" / "cli.py").write_text(program)
+    monkeypatch.setattr(retraining_process, "_ROOT", tmp_path)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     folder = tmp_path / "retrainings"
     yield folder
+    signal.signal(signal.SIGINT, before)
     for each in retraining_process._children:
         each.kill()
         each.wait()
