@@ -211,3 +211,9 @@ def test_every_benchmark_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(scripts) > 8
     for name in scripts:
         importlib.import_module(name)
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Pytest takes the second for the first, and says so only when both are collected together."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
