@@ -19,7 +19,7 @@ from scipy.stats import norm, t
 CONFIDENCE = 0.95
 FEWEST_GROUPS = 10  # below, the sandwich is not to be trusted (Cameron and Miller 2015, section VI)
 PRIOR = 0.5  # of a win and of a loss at equal length, added so that an unbroken row of wins is not a certainty
-RIDGE = 1.0  # precision of the slope's prior, log odds for e times the length: it decides little until it is seen to
+RIDGE = 0.5  # precision of the slope's prior, log odds for e times the length: it decides little until it is seen to
 POWER = 0.8
 STEPS = 50
 
