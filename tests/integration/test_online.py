@@ -151,10 +151,9 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
 @pytest.mark.parametrize(
     ("off", "words"),
     [
-        ({"most_parting": 1.0, "window": 1}, "answers grow: completions/mean_length is"),
         ({"most_growth": 99.0}, "the reward rises and what experts prefer becomes less likely"),
     ],
-    ids=["by length", "by experts"],
+    ids=["by experts"],
 )
 def test_a_model_that_learns_to_write_long_because_that_is_paid_is_stopped(
     config: Callable[..., Training], monkeypatch: pytest.MonkeyPatch, off: dict[str, float], words: str
