@@ -656,7 +656,8 @@ def test_the_page_is_served_until_ctrl_c(process: Process) -> None:
     server.send_signal(signal.SIGINT)
     out, err = server.communicate(timeout=60)
     assert server.returncode == 0, err
-    assert out.strip() == ""
+    # whether the second line was read ahead with the first one is chance
+    assert all(line.startswith("There is no administrator yet") for line in out.splitlines())
     assert "Traceback" not in err
 
 
