@@ -122,8 +122,10 @@ def _read(kept: Path) -> dict[str, str]:
     return found
 
 
-def write(model: Any, tokenizer: Any, requests: Sequence[Sequence[Mapping[str, str]]], most_tokens: int) -> list[str]:
-    """Return the likeliest answer to each request, rendered as for serving."""
+def write(
+    model: Any, tokenizer: Any, requests: Sequence[Sequence[Mapping[str, str]]], most_tokens: int, temperature: float = 0.0
+) -> list[str]:
+    """Return the likeliest answer to each request, rendered as for serving; above a temperature of 0 one that is drawn."""
     import torch
 
     rendered = [chat_template.ids(tokenizer, messages, to_answer=True) for messages in requests]
@@ -135,7 +137,7 @@ def write(model: Any, tokenizer: Any, requests: Sequence[Sequence[Mapping[str, s
             input_ids=torch.tensor(filled),
             attention_mask=torch.tensor(seen),
             max_new_tokens=most_tokens,
-            do_sample=False,
+            **({"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}),
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )

@@ -89,14 +89,17 @@ def _answers(library: Library, seed: int) -> Iterator[Answer]:
             yield found
 
 
-def answer(library: Library, document: str, asked: Asked) -> Answer | None:
-    """Return the assistant's answer to a question, as if a search had found its passages among others; None without advice."""
+def answer(library: Library, document: str, asked: Asked, others: tuple[int, int] = DISTRACTORS) -> Answer | None:
+    """Return the assistant's answer to a question, as if a search had found its passages among others; None without advice.
+
+    `others` are the fewest and the most passages of other documents beside its own.
+    """
     random = Random(identity("simulated", document, asked.question.text))
-    others = library.distractors(document, random.randint(*DISTRACTORS), random)
-    found = library.answer(replace(asked.question, follows=None), asked.gold, others, asked.said)
+    beside = library.distractors(document, random.randint(*others), random)
+    found = library.answer(replace(asked.question, follows=None), asked.gold, beside, asked.said)
     if found.kind != "advice" or not found.citations:
         return None
-    shown = [*asked.gold, *others]
+    shown = [*asked.gold, *beside]
     name = identity("simulated", document, asked.question.text)
     question = replace(found.question, id=f"q-{name}", follows=None)
     request = library.request(question, shown)
