@@ -34,6 +34,7 @@ class Sizes:
     prompt: int = 300
     answer: int = 64
     held: int = 120
+    held_pairs: int = 60
     steps: int = 40
     online_steps: int = 16
     batch: int = 4
