@@ -88,7 +88,7 @@ def read_answers(file: Path) -> dict[str, str]:
             found[said["prompt"]] = said["answer"]
         except (ValueError, KeyError, TypeError):
             continue
-    if found:  # end a cut line, so that the next one begins on its own
+    if file.is_file():  # take a cut line away, even the only one, so that the next begins on its own
         rows.write_json(file, ({"prompt": name, "answer": text} for name, text in found.items()))
     return found
 
