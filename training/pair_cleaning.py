@@ -177,7 +177,7 @@ def capped(pairs: Sequence[Draft], rules: Rules, counts: Counter[str]) -> list[D
 
 
 def _capped_by_rater(pairs: list[Draft], most: float, counts: Counter[str]) -> list[Draft]:
-    """Whoever alone has more than the share loses the last pairs until it holds for everybody; a share below 1 / raters is that.
+    """Whoever alone has more than the share loses the last pairs until it holds for all; a share below 1 / raters is that.
 
     Taking pairs of one rater raises the shares of the others, so all have the same most, the highest at which the share holds.
     """

@@ -173,7 +173,7 @@ def promoted(run: Path, by: str) -> Promotion:
 
 
 def _compared_with(run: Path, sha256: str) -> dict[str, str | None]:
-    """Return as `over` what the gate compared a run with; nothing for a run of no retraining. Raises BadInput for other weights.
+    """Return as `over` what the gate compared a run with; nothing for a run of no retraining. Raises BadInput.
 
     Where AGRI_ADAPTER says what writes, no decision is followed, so there is none that it could be compared with.
     """
