@@ -117,7 +117,10 @@ class Accounts:
             return sign_ins.redeem(session, ticket, browser)
 
     def change_password(self, by: str, old: str, new: str) -> None:
-        """Set another password and sign out everywhere; links for a new one stop working. Raises NotAllowed where `old` is wrong, BadInput for a short one."""
+        """Set another password and sign out everywhere; links for a new one stop working.
+
+        Raises NotAllowed where `old` is wrong, BadInput for a short one.
+        """
         hashed = passwords.hashed(new)
         with self._writing() as session:
             row = require(session, by)

@@ -158,4 +158,4 @@ def test_a_crop_or_region_that_no_form_of_ours_sends_is_refused(store: Store, pl
 def test_a_day_without_a_zone_is_refused_in_a_sentence(store: Store) -> None:
     by, shown = expert(store, "Asha"), given(store)
     with pytest.raises(BadInput, match="has no time zone"):
-        store.signed.sign(by, shown.id, SAID, None, None, datetime(2100, 1, 1), check=passes)  # noqa: DTZ001
+        store.signed.sign(by, shown.id, SAID, None, None, datetime(2100, 1, 1), check=passes)
