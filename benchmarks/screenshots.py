@@ -59,6 +59,7 @@ def main() -> None:
         finally:
             server.terminate()
             server.wait(timeout=30)
+    _take_of_training()
     for picture in sorted(PICTURES.glob("*.png")):
         print(f"{picture.relative_to(ROOT)}: {picture.stat().st_size:,} bytes")
 
@@ -119,6 +120,13 @@ def _take_of_experts(browser: Browser, url: str, database: str) -> None:
     phone.wait_for_timeout(1500)
     phone.screenshot(path=PICTURES / "comparison-phone.png")
     store.close()
+
+
+def _take_of_training() -> None:
+    """The page of training, from the test that retrains a tiny model for real: its curves and its verdict are not drawn."""
+    test = ROOT / "tests" / "browser" / "test_training_page.py"
+    variables = {**os.environ, "AGRI_SCREENSHOTS": str(PICTURES)}
+    subprocess.run([sys.executable, "-m", "pytest", str(test)], cwd=ROOT, env=variables, check=True)
 
 
 def with_reviews(store: Store) -> None:
