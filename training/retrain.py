@@ -71,11 +71,11 @@ def run(wanted: Wanted, parts: Parts, tell: Tell, *, dry: bool = False) -> Mappi
     """
     with one_run.alone(wanted.out.parent, wanted.out, tell):
         _begin(wanted)
-        told = _logged(wanted.out / LOG, tell)
+        log = wanted.out / LOG
         try:
-            return _steps(wanted, parts, told, dry=dry)
-        except AgriError as error:
-            told(str(error))
+            return _steps(wanted, parts, _logged(log, tell), dry=dry)
+        except AgriError as error:  # whoever called says it to people
+            _logged(log, lambda line: None)(str(error))
             raise
 
 
@@ -153,8 +153,12 @@ def training_of(wanted: Wanted) -> Training:
         "data": str(wanted.out / DATA / "data"),
         "out": str(wanted.candidate),
     }
-    flags = [part for name, value in over.items() for part in (f"--{name}", str(value))]
+    flags = [part for name, value in over.items() for part in (f"--{name}", *_values(value))]
     return align_config.read(retrain_config.training_file(wanted.settings, wanted.file), wanted.method, flags)
+
+
+def _values(value: Any) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else [str(value)]
 
 
 def _preflight(wanted: Wanted, tell: Tell, out: Path) -> dict[str, Any]:
