@@ -124,7 +124,7 @@ def _take_of_experts(browser: Browser, url: str, database: str) -> None:
 
 def _take_of_training() -> None:
     """The page of training, from the test that retrains a tiny model for real: its curves and its verdict are not drawn."""
-    test = ROOT / "tests" / "browser" / "test_training_page.py"
+    test = ROOT / "tests" / "browser" / "test_retraining.py"
     variables = {**os.environ, "AGRI_SCREENSHOTS": str(PICTURES)}
     subprocess.run([sys.executable, "-m", "pytest", str(test)], cwd=ROOT, env=variables, check=True)
 

@@ -39,12 +39,24 @@ PASSAGE = Passage(id="rust#1", document_id="rust", title="Rust", text=RUST)
 def picture(page: Page, name: str) -> None:
     """Keep screenshots of the whole page, also as on a phone, where somebody wants to look at them."""
     folder = os.environ.get("AGRI_SCREENSHOTS")
-    if folder:
-        for kind, width, height in (("", 1280, 2600), ("-phone", 390, 4200)):
-            page.set_viewport_size({"width": width, "height": height})
-            page.wait_for_timeout(1500)
-            page.screenshot(path=Path(folder) / f"{name}{kind}.png")
-        page.set_viewport_size({"width": 1280, "height": 900})
+    if not folder:
+        return
+    for kind, width in (("", 1280), ("-phone", 390)):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(1500)
+        height = page.get_by_test_id("stMainBlockContainer").evaluate("part => part.scrollHeight")
+        page.set_viewport_size({"width": width, "height": max(900, height)})
+        page.wait_for_timeout(1000)
+        page.screenshot(path=Path(folder) / f"{name}{kind}.png")
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def signed_in(page: Page, url: str, name: str) -> None:
+    page.goto(f"{url}/sign-in")
+    page.get_by_role("textbox", name="Name").fill(name)
+    page.get_by_role("textbox", name="Password").fill(SECRET)
+    page.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
+    expect(page.get_by_text(f"{name}, ")).to_be_visible()
 
 
 def answered(number: int, text: str) -> Answer:
@@ -108,18 +120,17 @@ def test_a_retraining_is_begun_watched_stopped_taken_up_and_judged(
         AGRI_MAX_NEW_TOKENS="24",
     )
     page = visitor()
-    page.goto(f"{app.url}/sign-in")
-    page.get_by_role("textbox", name="Name").fill("Ada")
-    page.get_by_role("textbox", name="Password").fill(SECRET)
-    page.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
+    signed_in(page, app.url, "Ada")
     page.get_by_role("link", name="Training").click()
 
     page.get_by_role("button", name="Look").click()
     expect(page.get_by_text("What it would become")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("row", name="Pairs (better, worse)")).to_contain_text("108")  # by the settings of this home
     page.get_by_role("button", name="Start").click()
-    expect(page.get_by_text("A retraining is running: Ada on")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("A retraining is running: ")).to_be_visible(timeout=20_000)
     expect(page.get_by_text("of 40", exact=False).first).to_be_visible(timeout=90_000)
     expect(page.get_by_text("Step 3 of 6: training")).to_be_visible()
+    expect(page.get_by_text("begun by Ada on")).to_be_visible()  # not the user whose server it is
     picture(page, "training-running")
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_text("is stopped. The same run can go on where it was.")).to_be_visible(timeout=60_000)
@@ -128,7 +139,7 @@ def test_a_retraining_is_begun_watched_stopped_taken_up_and_judged(
 
     page.reload()  # whoever opens the page later finds the run
     page.get_by_role("button", name="Go on").click()
-    expect(page.get_by_text("A retraining is running: Ada on")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("A retraining is running: ")).to_be_visible(timeout=20_000)
     expect(page.get_by_text("its verdict stands below")).to_be_visible(timeout=150_000)
     expect(page.get_by_text("The gate lets it pass")).to_be_visible()
     expect(page.get_by_test_id("stVegaLiteChart").locator("canvas, svg").first).to_be_visible()
@@ -148,4 +159,16 @@ def test_a_retraining_is_begun_watched_stopped_taken_up_and_judged(
     back = store.promotions.current()
     assert back is not None
     assert (back.adapter, back.reasons) == (None, ("It is rude.",))
+    page.get_by_role("button", name="Go back").click()  # and forth: to what was in use before
+    page.get_by_role("textbox", name="Why").fill("It was not rude at all.")
+    page.get_by_role("dialog").get_by_role("button", name="Go back to it").click()
+    expect(page.get_by_text(f"{run.name} writes the answers.")).to_be_visible()
     store.close()
+
+    guest = visitor()
+    signed_in(guest, app.url, "Bo")
+    expect(guest.get_by_role("link", name="Review")).to_be_visible()
+    expect(guest.get_by_role("link", name="Training")).to_have_count(0)
+    guest.goto(f"{app.url}/training")
+    expect(guest.get_by_text("Your account is that of an agronomist")).to_be_visible()
+    expect(guest.get_by_role("button", name="Start")).to_have_count(0)
