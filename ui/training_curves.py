@@ -8,7 +8,7 @@ from ui import runs
 from ui.runs import Run
 from ui.words import word
 
-HEIGHT = 200  # pixels, of the whole picture with its axes
+HEIGHT = 280  # pixels, of the whole picture with its axes
 LEARNED, HELD_OUT = "#3f8f8a", "#d9731a"  # seen on a light and a dark page, and by those who see no red or green
 
 

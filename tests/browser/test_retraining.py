@@ -165,6 +165,9 @@ def test_a_retraining_is_begun_watched_stopped_taken_up_and_judged(
     expect(page.get_by_text(f"{run.name} writes the answers.")).to_be_visible()
     store.close()
 
+    stranger = visitor()
+    stranger.goto(f"{app.url}/training")
+    expect(stranger.get_by_text("You are not signed in")).to_be_visible()
     guest = visitor()
     signed_in(guest, app.url, "Bo")
     expect(guest.get_by_role("link", name="Review")).to_be_visible()
