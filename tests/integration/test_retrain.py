@@ -21,7 +21,7 @@ from agri_llm.judgements import Comparison, Material, Preferred
 from agri_llm.records import Answer, Citation, Passage, Question
 from knowledge_base import builder
 from knowledge_base.embedding import Embedder
-from training import align, as_taught, material_file, retrain, retrain_config
+from training import align, as_taught, finished, material_file, retrain, retrain_config
 from training.retrain import Wanted
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.timeout(600)]
@@ -197,6 +197,7 @@ def test_a_model_learns_from_its_own_answers_and_stands_before_the_same_gate(hom
     assert (done.returncode, done.stdout.splitlines()[:1]) == (1, ["Not promoted:"]), (done.stdout, done.stderr[-3000:])
     said = json.loads((out / retrain_config.TRAIN / "own" / "run.json").read_text())
     assert (said["kind"], said["parent_adapter"]["run"], said["steps"]) == ("grpo", str(start), 2)
+    assert finished.read(out / retrain_config.TRAIN / "own").dtype == finished.read(start).dtype == "bfloat16"
     assert "contract" not in done.stdout  # served as it was trained, merged too
     assert (out / retrain_config.TRAIN / "own" / align.CHECK).is_file()
 
