@@ -37,5 +37,5 @@ def _draw(points: dict[int, tuple[float | None, float | None]]) -> None:
     value = altair.Y("value:Q", title=None, scale=altair.Scale(zero=False)).axis(tickCount=4)
     shades = altair.Scale(domain=list(lines), range=[LEARNED, HELD_OUT])
     which = altair.Color("line:N", title=None, scale=shades, legend=altair.Legend(orient="top", direction="horizontal"))
-    chart = altair.Chart(altair.Data(values=long)).mark_line(strokeWidth=2).encode(x=steps, y=value, color=which)
+    chart = altair.Chart({"values": long}).mark_line(strokeWidth=2).encode(x=steps, y=value, color=which)
     st.altair_chart(chart.properties(height=HEIGHT), width="stretch")

@@ -194,6 +194,7 @@ def test_a_model_learns_from_its_own_answers_and_stands_before_the_same_gate(hom
     assert dry.stdout == f"Everything is ready in {out}; without --dry-run it is trained and judged.\n", dry.stderr
     assert "questions: 108 (108 answerable), 0 left out" in dry.stderr
     done = agri(variables, *retraining(home, out, "grpo"))
+    assert "Loading weights" not in done.stderr
     assert (done.returncode, done.stdout.splitlines()[:1]) == (1, ["Not promoted:"]), (done.stdout, done.stderr[-3000:])
     said = json.loads((out / retrain_config.TRAIN / "own" / "run.json").read_text())
     assert (said["kind"], said["parent_adapter"]["run"], said["steps"]) == ("grpo", str(start), 2)
