@@ -37,7 +37,8 @@ def show() -> None:
         st.caption(word("training_no_decisions"))
         return
     names = {each.id: each.name for each in wiring.store().accounts.everyone(me.id)}
-    st.dataframe([_line(each, names) for each in history], hide_index=True, width="stretch", key="training-history")
+    with st.container(key="training-history"):
+        st.table([_line(each, names) for each in history], hide_index=True)
 
 
 def earlier_than(history: Sequence[Promotion]) -> list[str]:

@@ -70,7 +70,9 @@ class Parts:
 
 
 def retrain(
-    method: Annotated[str, typer.Option(help="dpo, from pairs of answers, or kto, from single ones.")] = "dpo",
+    method: Annotated[
+        str, typer.Option(help="dpo, from pairs of answers; kto, from single ones; grpo, from its own answers.")
+    ] = "dpo",
     config: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Settings; those that are shipped for the method if none.")
     ] = None,
@@ -100,7 +102,7 @@ def retrain(
             say(f"Everything is ready in {wanted.out}; without --dry-run it is trained and judged.", results)
         elif verdict["promote"]:
             promotion = promoted(wanted.candidate, "agri retrain")
-            say(f"Promoted: {promotion.adapter} writes the answers from now on.", results)
+            say(f"Promoted: {in_force(promotion.adapter)}", results)
         else:
             say("Not promoted:\n" + "\n".join(f"- {reason}" for reason in verdict["reasons"]), results)
             end(1)
@@ -144,6 +146,16 @@ def run_in_use() -> Path | None:
         current = wiring.store().promotions.current()
         adapter = current.adapter if current is not None else None
     return Path(adapter).parent if adapter else None
+
+
+def in_force(adapter: str | None) -> str:
+    """Say what writes from now on after a decision for an adapter, or the base alone: one in the settings goes before it."""
+    from ui import wiring
+
+    said, fixed = f"{adapter or 'the base alone'} writes the answers from now on", wiring.settings().adapter
+    if not fixed or fixed == adapter:
+        return f"{said}."
+    return f"{said} where AGRI_ADAPTER is not set; here it names {fixed}, which goes before every decision: take it out."
 
 
 def promoted(run: Path, by: str) -> Promotion:
@@ -238,11 +250,11 @@ def promote(
     run = Path(target).absolute()
     known = any(each.kind in IN_USE and each.adapter == str(run / "adapter") for each in _Targets().history)
     if (run / "run.json").is_file() and not known:
-        say(f"Promoted: {promoted(run, 'agri promote').adapter} writes the answers from now on.", sys.stdout)
+        say(f"Promoted: {in_force(promoted(run, 'agri promote').adapter)}", sys.stdout)
         return
     adapter = _Targets().adapter(target if not known else str(run))
     gone_back(adapter, "agri promote", (reason,) if reason else ())
-    say(f"Gone back: {adapter or 'the base alone'} writes the answers from now on.", sys.stdout)
+    say(f"Gone back: {in_force(adapter)}", sys.stdout)
 
 
 def gone_back(adapter: str | None, by: str, reasons: tuple[str, ...]) -> None:
