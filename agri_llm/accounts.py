@@ -117,7 +117,10 @@ class Accounts:
             return sign_ins.redeem(session, ticket, browser)
 
     def change_password(self, by: str, old: str, new: str) -> None:
-        """Set another password and sign out everywhere. Raises NotAllowed where `old` is wrong, BadInput for a short one."""
+        """Set another password and sign out everywhere; links for a new one stop working.
+
+        Raises NotAllowed where `old` is wrong, BadInput for a short one.
+        """
         hashed = passwords.hashed(new)
         with self._writing() as session:
             row = require(session, by)
@@ -130,6 +133,7 @@ class Accounts:
             row.password, row.updated_at = hashed, now()
             sign_ins.forget_tries(session, name_key)
             sign_ins.end_all(session, row.id)
+            session.execute(delete(LinkRow).where(LinkRow.account_id == row.id))  # one that lies about would undo the change
 
     # What administrators do
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from types import EllipsisType
 
 from sqlalchemy import ColumnElement, Select, func, select, text
 from sqlalchemy.orm import Session
@@ -41,13 +42,28 @@ class Promotions:
             last = _newest(session)
             return last if last is not None and last.kind == "canary" else None
 
-    def promote(self, promotion: Promotion) -> None:
-        """Let an adapter write from now on; the same decision given twice counts once. Raises BadInput for another kind."""
+    def promote(self, promotion: Promotion, *, over: str | EllipsisType | None = ...) -> None:
+        """Let an adapter write from now on; the same decision given twice counts once.
+
+        `over` is the adapter that it was compared with, None for the base alone; where another one is in use by now, nothing
+        shows that it is better. Raises BadInput then, for another kind of decision, and for one that was taken back since.
+        """
         if promotion.kind != "promoted":
             raise BadInput(
                 f"The decision is {promotion.kind}", "only one that promotes can be made here", "use its own command"
             )
         with self._writing() as session:
+            _hold(session)
+            current = _newest(session, *IN_USE)
+            used = current.adapter if current is not None else None
+            if session.get(PromotionRow, promotion.id) is None:
+                _check_compared(promotion, used, over)
+            elif used != promotion.adapter:
+                raise BadInput(
+                    f"{promotion.adapter} was promoted before and is not in use",
+                    f"{used or 'the base alone'} was chosen since",
+                    "go back to it with `agri promote`",
+                )
             _add(session, promotion)
 
     def roll_back(self, by: str, to: str | None, reasons: tuple[str, ...] = ()) -> Promotion:
@@ -124,6 +140,16 @@ def _told(
         .join(QuestionRow, AnswerRow.question_id == QuestionRow.id)
         .where(AnswerRow.created_at >= since, AnswerRow.model != "signed")
     )
+
+
+def _check_compared(promotion: Promotion, used: str | None, over: str | EllipsisType | None) -> None:
+    """Raise BadInput where a candidate was compared with another adapter than the one in use at this moment."""
+    if over not in (..., used):
+        raise BadInput(
+            f"{used or 'the base alone'} is in use by now",
+            f"{promotion.adapter} was compared with {over or 'the base alone'}, so nothing shows that it is better",
+            "retrain, which compares with what is in use",
+        )
 
 
 def _hold(session: Session) -> None:

@@ -13,12 +13,16 @@ from agri_llm.tables import AnswerRow
 
 LONGEST_CORRECTION = 4000  # characters
 LONGEST_COMMENT = 4000
+LONGEST_NAME = 200  # characters of a crop or a region that an answer is signed for
+MOST_MARKED = 200  # places in one answer
 LONGEST_DRAFT = 40_000  # characters of a draft as JSON: two long texts, and what was clicked
 
 
 def review(said: Review, answer: AnswerRow) -> None:
     """Look at scores, spans, citation numbers and lengths; raises BadInput."""
     _scores(said)
+    if len(said.wrong) > MOST_MARKED:
+        raise BadInput(f"There are {len(said.wrong):,} marked places", f"{MOST_MARKED} are the most", "mark longer ones")
     for start, end in said.wrong:
         if not 0 <= start < end <= len(answer.text):
             found = f"The marked place {start}–{end} is not in the answer"

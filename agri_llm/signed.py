@@ -55,9 +55,13 @@ class Signed:
         `check` names the sentences that may not be served (`Assistant.unsupported`). Raises NotAllowed, BadInput.
         """
         moment = now()
+        if expires_at.tzinfo is None:
+            raise BadInput(f"{expires_at:%Y-%m-%d %H:%M} has no time zone", "nobody knows when it ends", "give one, like UTC")
         if not moment < expires_at <= moment + LONGEST:
             raise BadInput(f"{expires_at:%Y-%m-%d} is no date to sign until", "it must lie within two years", "choose another")
         review_checks.length("signed text", text, review_checks.LONGEST_CORRECTION)
+        for what, name in (("crop", crop), ("region", region)):
+            review_checks.length(what, name or "", review_checks.LONGEST_NAME)
         with self._writing() as session:
             name = require(session, by, "agronomist").name
             row = held(session, answer_id, by)

@@ -59,6 +59,7 @@ def main() -> None:
         finally:
             server.terminate()
             server.wait(timeout=30)
+    _take_of_training()
     for picture in sorted(PICTURES.glob("*.png")):
         print(f"{picture.relative_to(ROOT)}: {picture.stat().st_size:,} bytes")
 
@@ -84,6 +85,18 @@ def _take(browser: Browser, url: str) -> None:
     expect(page_on_phone.locator(".agri-source")).not_to_have_count(0)
     page_on_phone.wait_for_timeout(1000)
     page_on_phone.screenshot(path=PICTURES / "phone.png")
+    for width, one in (("", page), ("-phone", page_on_phone)):
+        _vote(one)
+        one.screenshot(path=PICTURES / f"vote{width}.png")
+
+
+def _vote(page: Page) -> None:
+    """Say what a farmer says of an answer that does not fit, up to the button that saves it."""
+    page.get_by_role("radio", name="Thumbs down").last.click()
+    page.get_by_role("button", name="not for my place").click()
+    page.get_by_label("What should it have said?").fill("Ask the spray service first: here it sprays the whole village.")
+    page.get_by_label("Anything else?").last.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)
 
 
 def _take_of_experts(browser: Browser, url: str, database: str) -> None:
@@ -119,6 +132,13 @@ def _take_of_experts(browser: Browser, url: str, database: str) -> None:
     phone.wait_for_timeout(1500)
     phone.screenshot(path=PICTURES / "comparison-phone.png")
     store.close()
+
+
+def _take_of_training() -> None:
+    """The page of training, from the test that retrains a tiny model for real: its curves and its verdict are not drawn."""
+    test = ROOT / "tests" / "browser" / "test_retraining.py"
+    variables = {**os.environ, "AGRI_SCREENSHOTS": str(PICTURES)}
+    subprocess.run([sys.executable, "-m", "pytest", str(test)], cwd=ROOT, env=variables, check=True)
 
 
 def with_reviews(store: Store) -> None:

@@ -6,6 +6,7 @@ It goes on from an adapter that is finished, and is held near it: the reference 
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -167,11 +168,11 @@ def started(training: Training, parent: Finished) -> Any:
         return PeftModel.from_pretrained(base, str(parent.learned), adapter_name="default", is_trainable=True)
 
 
-def _check_rows(training: Training, found: Preferences) -> Path | None:
-    some = found.chosen("validation")[:32]
-    if not some:
+def keep_rows(training: Training, better: Sequence[dict[str, Any]]) -> Path | None:
+    """Keep some held-out better answers in the run, by which its forms can be compared; None where there are none."""
+    if not better:
         return None
-    rows.write_json(training.out / CHECK, some)
+    rows.write_json(training.out / CHECK, better[:32])
     return training.out / CHECK
 
 
@@ -179,7 +180,7 @@ def _loss_of_start(
     training: Training, parent: Finished | None, found: Preferences, tokenizer: Any, stops: list[int]
 ) -> float | None:
     """Return the loss of held-out better answers under the start as it would serve; None where there is no start."""
-    file = _check_rows(training, found)
+    file = keep_rows(training, found.chosen("validation"))
     if parent is None or file is None:
         return None
     model = finished.as_trained(parent)

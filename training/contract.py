@@ -11,6 +11,7 @@ import torch
 
 from agri_llm.language import chat_template, contract
 from agri_llm.prompts import PROMPT_HASH
+from training import configuration
 from training.rows import write_whole
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def describe(training: Training, tokenizer: Any, stops: list[int]) -> dict[str, 
         "rank": ours.rank,
         "alpha": ours.alpha,
         "targets": ours.targets,
-        "dtype": dict(training.args.model_init_kwargs or {}).get("dtype"),
+        "dtype": configuration.dtype(ours),  # not of the library's settings: they name none where a start brings the model
         "prompt_hash": PROMPT_HASH if training.kind == "sft" else None,  # documents hold no requests
     }
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.utils.logging import disable_progress_bar
 
 from agri_llm.errors import BadInput, ModelMissing
 from agri_llm.language import chat_template, contract
@@ -172,7 +173,9 @@ def load(place: str, **options: Any) -> Any:
 
 @contextmanager
 def loading(place: str) -> Iterator[None]:
-    """Turn the libraries' errors while loading into a sentence."""
+    """Turn the libraries' errors while loading into a sentence; what lies on this machine is loaded without their bars."""
+    if Path(place).is_dir():
+        disable_progress_bar()
     try:
         yield
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:

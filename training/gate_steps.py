@@ -14,7 +14,7 @@ import torch
 from agri_llm.errors import AgriError
 from agri_llm.language import contract
 from agri_llm.records import Message
-from training import adapt, finished, gate, guards, held_out, judging, preferences, rewards, rows
+from training import adapt, align, finished, gate, guards, held_out, judging, preferences, rewards, rows
 from training import contract as contracts
 from training.evaluate import Outcome
 from training.finished import Finished
@@ -88,7 +88,7 @@ def read_answers(file: Path) -> dict[str, str]:
             found[said["prompt"]] = said["answer"]
         except (ValueError, KeyError, TypeError):
             continue
-    if found:  # end a cut line, so that the next one begins on its own
+    if file.is_file():  # take a cut line away, even the only one, so that the next begins on its own
         rows.write_json(file, ({"prompt": name, "answer": text} for name, text in found.items()))
     return found
 
@@ -142,9 +142,9 @@ def contract_problems(candidate: Finished) -> list[str]:
 
 
 def _merging(candidate: Finished, model: Any, tokenizer: Any, stops: list[int]) -> list[str]:
-    file = candidate.folder / "start.jsonl"
+    file = candidate.folder / align.CHECK
     if not file.is_file():
-        return []
+        return [f"it kept no held-out answers ({align.CHECK}), so nothing shows what merging it into its base costs"]
     some = held_out_rows(file, tokenizer, stops, candidate)
     before = held_out.measure(model, some).value
     del model

@@ -6,10 +6,12 @@ measured on those of another.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.stats import binomtest
 
 from agri_llm.records import Message
 from training import intervals, win_rate
@@ -67,8 +69,18 @@ def calibrated(name: str, score: Score, fitting: Sequence[ExpertPair], held_out:
     apart = _apart(score, held_out)
     agrees = np.where(apart == 0, 0.5, (apart > 0).astype(np.float64))
     parts = np.stack([agrees, np.ones(len(agrees))], axis=1) if len(agrees) else np.zeros((0, 2))
-    agreement = intervals.ratio(parts, [pair.group for pair in held_out]) if len(agrees) else None
-    return Judge(name=name, score=score, slope=slope, agreement=agreement, pairs=len(held_out))
+    groups = [pair.group for pair in held_out]
+    agreement = intervals.ratio(parts, groups) if len(agrees) else None
+    return Judge(name=name, score=score, slope=slope, agreement=_no_surer(agreement, len({*groups})), pairs=len(held_out))
+
+
+def _no_surer(agreement: Interval | None, groups: int) -> Interval | None:
+    """Bound an agreement by Wilson's interval too: drawn again, pairs that all agree never differ, however few they are."""
+    if agreement is None or agreement.low is None or agreement.high is None:
+        return agreement
+    agreed = math.floor(agreement.value * groups + 1e-9)
+    wilson = binomtest(agreed, groups).proportion_ci(method="wilson")
+    return replace(agreement, low=min(agreement.low, float(wilson.low)), high=max(agreement.high, float(wilson.high)))
 
 
 def _apart(score: Score, pairs: Sequence[ExpertPair]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

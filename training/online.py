@@ -61,6 +61,7 @@ def train(training: Training, tell: Tell) -> Path:
         pairs = pair_rows.of_side(training, "dpo", "validation", tokenizer, stops)[:MOST_PAIRS]
         if PartialState().is_main_process:
             run_files.begin(training.out, configuration.everything(training))
+            align.keep_rows(training, pair_rows.better(pairs))
         PartialState().wait_for_everyone()
         reward = online_reward.of(training, pairs)
         before = reward.agreement(pairs)
@@ -71,6 +72,15 @@ def train(training: Training, tell: Tell) -> Path:
             tell(line)
         seconds = _run(training, trainer, watch, tell)
         return _finish(training, trainer, parent, asked, stops, seconds, before)
+
+
+def check(training: Training) -> list[str]:
+    """Return what can be said before anything is loaded: questions, template, start. Raises BadInput, ModelMissing."""
+    with adapt.sentences(training):
+        tokenizer, serving, _ = adapt.load_tokenizer(align.as_sft(training))
+        parent = align.start_of(cast(Alignment, training.ours))
+        asked = online_prompts.read(training, tokenizer)
+        return [*asked.lines(), align.check_template(tokenizer, serving, parent)]
 
 
 def _heard(agreed: float | None, pairs: int) -> str:

@@ -177,17 +177,24 @@ def capped(pairs: Sequence[Draft], rules: Rules, counts: Counter[str]) -> list[D
 
 
 def _capped_by_rater(pairs: list[Draft], most: float, counts: Counter[str]) -> list[Draft]:
-    """A rater who alone has more than the share loses the last pairs until the share holds."""
+    """Whoever alone has more than the share loses the last pairs until it holds for all; a share below 1 / raters is that.
+
+    Taking pairs of one rater raises the shares of the others, so all have the same most, the highest at which the share holds.
+    """
     alone = Counter(pair.raters[0] for pair in pairs if len(pair.raters) == 1)
-    for rater, number in alone.items():
-        others = len(pairs) - number
-        allowed = round(others * most / (1 - most))
-        if number > allowed:
-            own = [pair for pair in pairs if pair.raters == (rater,)][allowed:]
-            counts["pairs beyond the most of one rater"] += len(own)
-            gone = {id(pair) for pair in own}
-            return [pair for pair in pairs if id(pair) not in gone]
-    return pairs
+    most = max(most, 1 / len({rater for pair in pairs for rater in pair.raters}))
+    joint = len(pairs) - alone.total()
+    highest = max(alone.values(), default=0)
+    while highest and highest > most * (joint + sum(min(number, highest) for number in alone.values())) + 1e-9:
+        highest -= 1
+    met: Counter[str] = Counter()
+    kept = []
+    for pair in pairs:
+        met.update(pair.raters if len(pair.raters) == 1 else ())
+        if len(pair.raters) > 1 or met[pair.raters[0]] <= highest:
+            kept.append(pair)
+    counts["pairs beyond the most of one rater"] += len(pairs) - len(kept)
+    return kept
 
 
 def split_of(group: str, rules: Rules) -> Split:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -38,12 +39,15 @@ class Preferences:
 
     def chosen(self, side: Side) -> list[dict[str, Any]]:
         """Return the better answers of a side as chats."""
-        found = []
-        for row in self.rows[side]:
-            better = row.get("chosen") or (row["completion"] if row["label"] else None)
-            if better:
-                found.append({"id": row["id"], "group": row["group"], "messages": [*row["prompt"], *better]})
-        return found
+        return better(self.rows[side])
+
+
+def better(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the better answers of rows as chats."""
+    answers = ((row, row.get("chosen") or (row["completion"] if row["label"] else None)) for row in found)
+    return [
+        {"id": row["id"], "group": row["group"], "messages": [*row["prompt"], *answer]} for row, answer in answers if answer
+    ]
 
 
 def read(training: Training, kind: str, tokenizer: Any, stops: list[int]) -> Preferences:

@@ -2,7 +2,7 @@
 
   1-data       preference data of everybody who agreed (`preferences.py`)
   2-preflight  everything that must hold before the training
-  3-train      the candidate, going on from what is in use (`align.py`)
+  3-train      the candidate, going on from what is in use (`align.py`, `online.py`)
   4-answers    what both write to held-out questions
   5-gate       what both reply to the guard suites, and the verdict (`gate.py`); who calls promotes
 
@@ -23,7 +23,7 @@ import yaml
 from agri_llm.errors import AgriError, BadInput
 from agri_llm.judgements import Material
 from agri_llm.records import Message
-from training import align, align_config, finished, gate, gate_steps, marked_steps, one_run, preferences, retrain_config
+from training import finished, gate, gate_steps, marked_steps, one_run, preferences, retrain_config, retrain_training
 from training.configuration import Training
 from training.evaluate import Outcome
 from training.gate import Verdict
@@ -71,11 +71,11 @@ def run(wanted: Wanted, parts: Parts, tell: Tell, *, dry: bool = False) -> Mappi
     """
     with one_run.alone(wanted.out.parent, wanted.out, tell):
         _begin(wanted)
-        told = _logged(wanted.out / LOG, tell)
+        log = wanted.out / LOG
         try:
-            return _steps(wanted, parts, told, dry=dry)
-        except AgriError as error:
-            told(str(error))
+            return _steps(wanted, parts, _logged(log, tell), dry=dry)
+        except AgriError as error:  # whoever called says it to people
+            _logged(log, lambda line: None)(str(error))
             raise
 
 
@@ -146,6 +146,12 @@ def _data(wanted: Wanted, parts: Parts, tell: Tell, out: Path) -> dict[str, Any]
 
 def training_of(wanted: Wanted) -> Training:
     """Return the settings of the training that a retraining does. Raises BadInput."""
+    if wanted.current is None and wanted.method in retrain_training.ONLINE:
+        raise BadInput(
+            f"the base alone is in use, and {wanted.method} learns from a model's own answers",
+            "what the base writes earns nothing that it could learn from",
+            "tune the base first (`agri train sft`) and set AGRI_ADAPTER to the adapter, or promote a model",
+        )
     over = {
         **wanted.settings.training,
         "model": wanted.model,
@@ -153,12 +159,16 @@ def training_of(wanted: Wanted) -> Training:
         "data": str(wanted.out / DATA / "data"),
         "out": str(wanted.candidate),
     }
-    flags = [part for name, value in over.items() for part in (f"--{name}", str(value))]
-    return align_config.read(retrain_config.training_file(wanted.settings, wanted.file), wanted.method, flags)
+    flags = [part for name, value in over.items() for part in (f"--{name}", *_values(value))]
+    return retrain_training.read(retrain_config.training_file(wanted.settings, wanted.file), wanted.method, flags)
+
+
+def _values(value: Any) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else [str(value)]
 
 
 def _preflight(wanted: Wanted, tell: Tell, out: Path) -> dict[str, Any]:
-    lines = align.check(training_of(wanted))
+    lines = retrain_training.check(training_of(wanted))
     for line in lines:
         tell(line)
     return {"checks": len(lines)}
@@ -167,7 +177,7 @@ def _preflight(wanted: Wanted, tell: Tell, out: Path) -> dict[str, Any]:
 def _train(wanted: Wanted, tell: Tell, out: Path) -> dict[str, Any]:
     training = training_of(wanted)
     if not (training.out / "run.json").is_file():
-        align.train(training, tell)
+        retrain_training.train(training, tell)
     said = json.loads((training.out / "run.json").read_text(encoding="utf-8"))
     return {
         "steps": said["steps"],

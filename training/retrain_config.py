@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from agri_llm.errors import BadInput
 from training.pair_cleaning import Rules
 
-Method = Literal["dpo", "kto"]
+Method = Literal["dpo", "kto", "grpo"]
 METHODS: tuple[str, ...] = get_args(Method)
 CONFIGS = Path(__file__).parent / "configs"
 DATA, PREFLIGHT, TRAIN, ANSWERS, GATE = "1-data", "2-preflight", "3-train", "4-answers", "5-gate"
@@ -19,7 +19,7 @@ LOG, CHOICE = "log.txt", "retrain.yaml"
 
 @dataclass(frozen=True, kw_only=True)
 class Retraining:
-    """Settings of a retraining. `training` are those of `agri train dpo|kto`, over the file named in `config`.
+    """Settings of a retraining. `training` are those of `agri train dpo|kto|grpo`, over the file named in `config`.
 
     `suites` are the guards; `prompts` the most held-out questions that both models answer, `answer_tokens` how long.
     """

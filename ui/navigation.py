@@ -50,7 +50,7 @@ def show() -> None:
     signing = st.Page(
         sign_in.show, title=word("page_account" if account else "page_sign_in"), icon=":material/login:", url_path="sign-in"
     )
-    pages = [start, *(_page(entry) for entry in ENTRIES if is_over or _may(account, entry)), signing]
+    pages = [start, *(_page(entry, in_menu=is_over or _may(account, entry)) for entry in ENTRIES), signing]
     page = st.navigation(pages, position="sidebar" if account else "hidden", expanded=True)
     if is_over:
         _say_it_is_over()
@@ -72,7 +72,9 @@ def _may(account: Account | None, entry: Entry) -> bool:
     return account is not None and (account.role == "administrator" or account.role in entry.roles)
 
 
-def _page(entry: Entry) -> StreamlitPage:
+def _page(entry: Entry, *, in_menu: bool) -> StreamlitPage:
+    """The page of an entry; who follows a link to one that is not for them reads why, and not that there is none."""
+
     def show_it() -> None:
         if session.is_over():
             return
@@ -80,7 +82,9 @@ def _page(entry: Entry) -> StreamlitPage:
         shown: Callable[[], None] = import_module(entry.module).show
         shown()
 
-    return st.Page(show_it, title=entry.title(), icon=entry.icon, url_path=entry.path)
+    return st.Page(
+        show_it, title=entry.title(), icon=entry.icon, url_path=entry.path, visibility="visible" if in_menu else "hidden"
+    )
 
 
 def _say_it_is_over() -> None:

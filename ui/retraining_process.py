@@ -30,14 +30,14 @@ _children: list[subprocess.Popen[bytes]] = []
 
 
 def holder(folder: Path) -> Holder | None:
-    """Return who retrains in a folder of retrainings: of the process that works, or of one that was started and is loading."""
+    """Return who retrains in a folder of retrainings: who asked on the page, else whose process works."""
     for each in list(_children):
         if each.poll() is not None:  # else they stay in the list of processes
             _children.remove(each)
-    return one_run.holder(folder) or _starting(folder)
+    return _started(folder) or one_run.holder(folder)
 
 
-def _starting(folder: Path) -> Holder | None:
+def _started(folder: Path) -> Holder | None:
     try:
         with (folder / STARTED).open(encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -67,7 +67,7 @@ def start(run: Path, method: str, by: str, config: Path | None = None) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise _runs(_starting(run.parent)) from error
+            raise _runs(_started(run.parent)) from error
         lock.truncate(0)
         process = subprocess.Popen(
             command,

@@ -29,6 +29,8 @@ CURVES = {  # what to draw: the figures of the training and of the held-out rows
     "loss": ("loss", "eval_loss"),
     "accuracy": ("rewards/accuracies", "eval_rewards/accuracies"),
     "margin": ("rewards/margins", "eval_rewards/margins"),
+    "reward": ("reward", "eval_reward"),
+    "kl": ("kl", "eval_kl"),
 }
 _OF = re.compile(r"\b(?:step )?(\d+) of (\d+)(?: questions answered|, loss)")
 _TAIL = 64 * 1024  # bytes at the end of a log that are read

@@ -25,9 +25,7 @@ def ask(owner: str, answer_id: str) -> None:
         st.caption(word("training_ask"))
         with st.container(horizontal=True):
             for yes, label in ((True, "training_yes"), (False, "training_no")):
-                st.button(
-                    word(label), key=f"{label}-{answer_id}", type="tertiary", on_click=_answered, args=(owner, answer_id, yes)
-                )
+                st.button(word(label), key=f"{label}-{answer_id}", on_click=_answered, args=(owner, answer_id, yes))
 
 
 def your_data(owner: str) -> None:

@@ -53,8 +53,8 @@ def look(me: Account) -> Look:
 
     material, salt = wiring.store().teachable(), wiring.visitor_secret()
     said, at = counts(material), f"{now():%Y-%m-%d %H:%M} UTC"
-    rules = retrain_config.read(retrain_config.shipped("dpo")).rules(salt)
     try:
+        rules = retrain_config.read(own_settings("dpo") or retrain_config.shipped("dpo")).rules(salt)
         with tempfile.TemporaryDirectory() as place:
             made = preferences.build(material, Path(place) / "data", rules)
     except BadInput as error:
@@ -66,6 +66,12 @@ def look(me: Account) -> Look:
         returned=[(_name(each["rater"], me, salt), each["reason"]) for each in made.returned],
         at=at,
     )
+
+
+def own_settings(method: str) -> Path | None:
+    """Return the settings of this installation for a method, where somebody wrote some; else those that are shipped hold."""
+    own = wiring.settings().home / f"retrain-{method}.yaml"
+    return own.absolute() if own.is_file() else None
 
 
 def counts(material: Material) -> dict[str, int]:

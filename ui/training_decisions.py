@@ -37,7 +37,8 @@ def show() -> None:
         st.caption(word("training_no_decisions"))
         return
     names = {each.id: each.name for each in wiring.store().accounts.everyone(me.id)}
-    st.dataframe([_line(each, names) for each in history], hide_index=True, width="stretch", key="training-history")
+    with st.container(key="training-history"):
+        st.table([_line(each, names) for each in history], hide_index=True)
 
 
 def earlier_than(history: Sequence[Promotion]) -> list[str]:
@@ -143,6 +144,6 @@ def _go_back_as_said(me: Account) -> None:
 
 def go_back(to: str, reason: str, me: Account) -> None:
     """Go back to an adapter, "" for the base alone. Raises BadInput where its files are gone, or it is in use."""
-    if to and not (Path(to) / "adapter_model.safetensors").is_file():
-        raise BadInput(f"{to} is not there any more", "nothing could write with it", "name another one")
-    wiring.store().promotions.roll_back(me.id, to or None, (reason,))
+    from ui.commands.retraining import gone_back
+
+    gone_back(to or None, me.id, (reason,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
@@ -86,13 +87,7 @@ def obstacle() -> str:
 def _start(me: Account) -> None:
     method: Method = st.session_state[_METHOD]
     run = folder() / f"{now():%Y%m%d-%H%M%S}-{method}"
-    retraining_process.start(run, method, me.name, _settings(method))
-
-
-def _settings(method: str) -> Path | None:
-    """The settings of this installation for a method, where somebody wrote some; else those that are shipped."""
-    own = wiring.settings().home / f"retrain-{method}.yaml"
-    return own.absolute() if own.is_file() else None
+    retraining_process.start(run, method, me.name, training_data.own_settings(method))
 
 
 def _go_on_button(working: Holder | None) -> Callable[[runs.Run], None]:
@@ -100,7 +95,7 @@ def _go_on_button(working: Holder | None) -> Callable[[runs.Run], None]:
 
     def go_on(run: runs.Run) -> None:
         def again(me: Account) -> None:
-            retraining_process.start(run.folder, run.method, me.name, _settings(run.method))
+            retraining_process.start(run.folder, run.method, me.name, training_data.own_settings(run.method))
 
         st.button(
             word("training_go_on"),
@@ -137,7 +132,13 @@ def _progress() -> None:
     if working is None:
         st.rerun()
     run = runs.read(Path(working.folder), Path(working.folder))
-    st.info(word("training_running", holder=plain(working.described())), icon=":material/autorenew:")
+    about = {
+        "name": run.name,
+        "person": working.person,
+        "machine": working.machine,
+        "since": f"{datetime.fromisoformat(working.since):%Y-%m-%d %H:%M}",
+    }
+    st.info(word("training_running", **{name: plain(said) for name, said in about.items()}), icon=":material/autorenew:")
     step = run.step or STEPS[-1]
     number = str(STEPS.index(step) + 1)
     st.markdown(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from training.retrain_config import STEPS
-from ui import runs, training_decisions
+from ui import runs, training_curves, training_decisions
 from ui.markup import plain
 from ui.runs import Run
 from ui.words import word
@@ -21,7 +21,8 @@ def show(found: Sequence[Run], go_on: Callable[[Run], None]) -> None:
     if not found:
         st.caption(word("training_no_runs"))
         return
-    st.dataframe([_line(run) for run in found], hide_index=True, width="stretch", key="training-runs")
+    with st.container(key="training-runs"):
+        st.table([_line(run) for run in found], hide_index=True)
     by_name = {run.name: run for run in found}
     for key in (_CHOSEN, _BESIDE):  # a folder that was deleted is no choice any more
         if st.session_state.get(key) not in (*by_name, None):
@@ -72,7 +73,7 @@ def _one(run: Run) -> None:
             word("training_unfinished", done=str(len(run.done)), of=str(len(STEPS)), last=plain(last)), icon=":material/pause:"
         )
     _verdict(run)
-    _curves(run)
+    training_curves.show(run)
     _guards(run)
     text = runs.card(run)
     if text:
@@ -88,25 +89,6 @@ def _verdict(run: Run) -> None:
     else:
         st.warning(word("training_verdict_no"), icon=":material/block:")
     st.markdown("\n".join(f"- {plain(str(each))}" for each in [*run.verdict["reasons"], *run.verdict["notes"]]))
-
-
-def _curves(run: Run) -> None:
-    said = runs.figures(run)
-    for name in runs.CURVES:
-        points = runs.curve(said, name)
-        lines = (word("training_on_data"), word("training_on_held_out"))
-        long = [
-            (step, value, line)
-            for step, values in points.items()
-            for value, line in zip(values, lines, strict=True)
-            if value is not None
-        ]
-        if len(points) < 2:
-            continue
-        steps, values, which = zip(*long, strict=True)
-        st.caption(word(f"training_curve_{name}"))
-        table = {"step": list(steps), "value": list(values), "line": list(which)}
-        st.line_chart(table, x="step", y="value", color="line", x_label=word("training_steps"), y_label="", height=180)
 
 
 def _guards(run: Run) -> None:

@@ -371,3 +371,12 @@ def test_an_account_that_never_was_is_told_so(store: Store, database_url: str) -
     with pytest.raises(BadInput, match="no such account"):
         store.accounts.set_role(amina.id, "gone", "agronomist")
     assert rows(database_url, "accounts") == 1
+
+
+def test_a_link_for_a_new_password_that_lay_about_does_not_outlive_a_change_of_the_password(store: Store) -> None:
+    amina = administrator(store)
+    code = store.accounts.reset_link(amina.id, amina.id)
+    store.accounts.change_password(amina.id, SECRET, "beans after maize")
+    with pytest.raises(BadInput, match="does not work"):
+        store.accounts.accept(code, "", "whatever else it is")
+    assert store.accounts.sign_in("Amina", "beans after maize")[0].id == amina.id

@@ -21,7 +21,7 @@ from agri_llm.judgements import Comparison, Material, Preferred
 from agri_llm.records import Answer, Citation, Passage, Question
 from knowledge_base import builder
 from knowledge_base.embedding import Embedder
-from training import as_taught, material_file, retrain, retrain_config
+from training import align, as_taught, finished, material_file, retrain, retrain_config
 from training.retrain import Wanted
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.timeout(600)]
@@ -101,6 +101,13 @@ def home(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "longer_wins": 0.95, "repeated": 1.0
     }  # fmt: skip
     (folder / "retrain.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    own = {
+        "method": "qlora", "rank": 16, "alpha": 32, "max_steps": 2, "save_steps": 2, "max_length": 500, "window": 1,
+        "max_completion_length": 24, "num_generations": 2, "per_device_train_batch_size": 4, "most_alike": 1.0,
+        "gradient_accumulation_steps": 1, "gradient_checkpointing": False, "optim": "adamw_torch",
+    }  # fmt: skip
+    (folder / "own.yaml").write_text(yaml.safe_dump(own), encoding="utf-8")
+    (folder / "retrain-grpo.yaml").write_text(yaml.safe_dump({**settings, "config": "own.yaml"}), encoding="utf-8")
     return folder
 
 
@@ -119,8 +126,10 @@ def agri(variables: dict[str, str], *arguments: str) -> subprocess.CompletedProc
     )
 
 
-def retraining(home: Path, out: Path) -> list[str]:
-    return ["retrain", "--config", str(home / "retrain.yaml"), "--from", str(home / "said.jsonl"), "--out", str(out)]
+def retraining(home: Path, out: Path, method: str = "dpo") -> list[str]:
+    config = home / ("retrain.yaml" if method == "dpo" else f"retrain-{method}.yaml")
+    said_in = ["--config", str(config), "--from", str(home / "said.jsonl"), "--out", str(out)]
+    return ["retrain", "--method", method, *said_in]
 
 
 def test_words_of_experts_become_an_adapter_that_is_promoted_answers_and_is_given_up_again(
@@ -171,6 +180,39 @@ def test_a_retraining_that_is_killed_goes_on_and_says_so(home: Path, base: Path,
     assert "is stale: that process ended without giving it back" in done.stderr
     verdict = json.loads((out / retrain_config.TRAIN / "killed" / "verdict.json").read_text())
     assert verdict["promote"]
+
+
+def test_a_model_learns_from_its_own_answers_and_stands_before_the_same_gate(home: Path, base: Path, tmp_path: Path) -> None:
+    variables = environment(home, base, tmp_path / "agri.sqlite3")
+    refused = agri(variables, *retraining(home, tmp_path / "runs" / "none", "grpo"))
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1].startswith("the base alone is in use, and grpo learns from a model's own answers")
+    start = begun(home, base, tmp_path)
+    out = tmp_path / "runs" / "own"
+    variables["AGRI_ADAPTER"] = str(start / "adapter")
+    dry = agri(variables, *retraining(home, out, "grpo"), "--dry-run")
+    assert dry.stdout == f"Everything is ready in {out}; without --dry-run it is trained and judged.\n", dry.stderr
+    assert "questions: 108 (108 answerable), 0 left out" in dry.stderr
+    done = agri(variables, *retraining(home, out, "grpo"))
+    assert "Loading weights" not in done.stderr
+    assert (done.returncode, done.stdout.splitlines()[:1]) == (1, ["Not promoted:"]), (done.stdout, done.stderr[-3000:])
+    said = json.loads((out / retrain_config.TRAIN / "own" / "run.json").read_text())
+    assert (said["kind"], said["parent_adapter"]["run"], said["steps"]) == ("grpo", str(start), 2)
+    assert finished.read(out / retrain_config.TRAIN / "own").dtype == finished.read(start).dtype == "bfloat16"
+    assert "contract" not in done.stdout  # served as it was trained, merged too
+    assert (out / retrain_config.TRAIN / "own" / align.CHECK).is_file()
+
+
+def begun(home: Path, base: Path, tmp_path: Path) -> Path:
+    """A finished run with which a model writes already: a few steps of DPO; its settings are lists too."""
+    some = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 1.0], "max_steps": 3, "save_steps": 3, "eval_steps": 3}
+    first = wanted(home, base, tmp_path / "first")
+    first = replace(first, settings=replace(first.settings, training=some))
+    retrain.run(first, Fixed(said()), lambda line: None, dry=True)
+    training = retrain.training_of(first)
+    assert training.args.loss_weights == [1.0, 1.0]
+    align.train(training, lambda line: None)
+    return first.candidate
 
 
 class Fixed:

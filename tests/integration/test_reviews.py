@@ -46,6 +46,7 @@ def test_a_review_sent_twice_is_one_and_a_later_one_counts(store: Store) -> None
         ({"scores": dict.fromkeys(CRITERIA, 0)}, "scores go from 1 to 5"),
         ({"scores": dict.fromkeys(CRITERIA, True)}, "scores go from 1 to 5"),
         ({"scores": {"safety": 3}}, "each criterion needs one"),
+        ({"wrong": ((0, 1),) * 5000}, "5,000 marked places"),
         ({"wrong": ((3, 900),)}, "3–900 is not in the answer"),
         ({"wrong": ((5, 5),)}, "5–5 is not in the answer"),
         ({"wrong": ((-1, 5),)}, "is not in the answer"),

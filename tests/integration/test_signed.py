@@ -147,3 +147,15 @@ def test_an_old_chat_tells_who_signed(store: Store) -> None:
     until = datetime.fromisoformat("2027-05-01T00:00:00+00:00")
     shown = given(store, signed_by="Asha", signed_until=until)
     assert store.answer(AMINA, shown.id) == shown
+
+
+@pytest.mark.parametrize("place", [{"crop": "x" * 10_000}, {"region": "x" * 10_000}], ids=["crop", "region"])
+def test_a_crop_or_region_that_no_form_of_ours_sends_is_refused(store: Store, place: dict[str, str]) -> None:
+    with pytest.raises(BadInput, match="has 10,000 characters"):
+        signed(store, expert(store, "Asha"), given(store), **place)  # type: ignore[arg-type]
+
+
+def test_a_day_without_a_zone_is_refused_in_a_sentence(store: Store) -> None:
+    by, shown = expert(store, "Asha"), given(store)
+    with pytest.raises(BadInput, match="has no time zone"):
+        store.signed.sign(by, shown.id, SAID, None, None, datetime(2100, 1, 1), check=passes)

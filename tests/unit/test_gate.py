@@ -212,6 +212,22 @@ def test_a_judge_is_trusted_only_as_far_as_it_agrees_with_experts() -> None:
     assert not few.may_judge
 
 
+@pytest.mark.parametrize("number", [2, 3, 5])
+def test_a_judge_that_agrees_on_a_handful_of_pairs_may_do_so_by_chance_and_is_not_trusted(number: int) -> None:
+    lucky = judging.calibrated("our checks", count_good, pairs(9, agrees=1.0), pairs(number, agrees=1.0))
+    assert not lucky.may_judge  # a coin agrees on all of 2 pairs in one case of 4
+    assert "100% (100% to 100%)" not in lucky.described()
+
+
+def test_a_coin_is_trusted_as_a_judge_in_at_most_one_case_of_forty() -> None:
+    rng = np.random.default_rng(0)
+    trusted = [
+        judging.calibrated("a coin", count_good, [], pairs(int(rng.integers(2, 40)), agrees=0.5, seed=at)).may_judge
+        for at in range(400)
+    ]
+    assert np.mean(trusted) <= 0.025
+
+
 def test_a_judge_calls_a_tie_where_it_cannot_tell() -> None:
     judge = judging.calibrated("our checks", count_good, pairs(100, agrees=0.8), pairs(50, agrees=0.8, seed=1))
     assert judge.compare("q", (), "good good", "bad").outcome == 1.0

@@ -27,6 +27,7 @@ from training.one_run import Holder
 from training.pair_cleaning import Rules
 from training.retrain_config import STEPS
 from ui import retraining_process, runs, training_data, training_decisions, wiring
+from ui.commands.retraining import in_force
 
 __all__ = ["amina", "quick_hashes", "script"]
 PAGE = "ui.training_page"
@@ -249,6 +250,19 @@ def test_a_run_that_passed_is_promoted_once_and_given_up_with_a_reason(amina: Ac
     back = wiring.store().promotions.current()
     assert back is not None
     assert (back.kind, back.adapter, back.reasons, back.by) == ("rolled_back", None, ("It is rude.",), amina.id)
+
+
+def test_a_decision_says_that_an_adapter_of_the_settings_goes_before_it(
+    amina: Account, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert in_force("/runs/1/adapter") == "/runs/1/adapter writes the answers from now on."
+    monkeypatch.setenv("AGRI_ADAPTER", "/runs/0/adapter")
+    wiring.settings.cache_clear()
+    assert in_force("/runs/0/adapter") == "/runs/0/adapter writes the answers from now on."
+    for adapter, name in (("/runs/1/adapter", "/runs/1/adapter"), (None, "the base alone")):
+        said = in_force(adapter)
+        assert said.startswith(f"{name} writes the answers from now on where AGRI_ADAPTER is not set")
+        assert "here it names /runs/0/adapter" in said
 
 
 def test_what_changed_since_the_verdict_is_not_promoted(amina: Account, local: Path) -> None:

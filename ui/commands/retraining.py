@@ -70,7 +70,9 @@ class Parts:
 
 
 def retrain(
-    method: Annotated[str, typer.Option(help="dpo, from pairs of answers, or kto, from single ones.")] = "dpo",
+    method: Annotated[
+        str, typer.Option(help="dpo, from pairs of answers; kto, from single ones; grpo, from its own answers.")
+    ] = "dpo",
     config: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Settings; those that are shipped for the method if none.")
     ] = None,
@@ -100,7 +102,7 @@ def retrain(
             say(f"Everything is ready in {wanted.out}; without --dry-run it is trained and judged.", results)
         elif verdict["promote"]:
             promotion = promoted(wanted.candidate, "agri retrain")
-            say(f"Promoted: {promotion.adapter} writes the answers from now on.", results)
+            say(f"Promoted: {in_force(promotion.adapter)}", results)
         else:
             say("Not promoted:\n" + "\n".join(f"- {reason}" for reason in verdict["reasons"]), results)
             end(1)
@@ -146,8 +148,21 @@ def run_in_use() -> Path | None:
     return Path(adapter).parent if adapter else None
 
 
+def in_force(adapter: str | None) -> str:
+    """Say what writes from now on after a decision for an adapter, or the base alone: one in the settings goes before it."""
+    from ui import wiring
+
+    said, fixed = f"{adapter or 'the base alone'} writes the answers from now on", wiring.settings().adapter
+    if not fixed or fixed == adapter:
+        return f"{said}."
+    return f"{said} where AGRI_ADAPTER is not set; here it names {fixed}, which goes before every decision: take it out."
+
+
 def promoted(run: Path, by: str) -> Promotion:
-    """Promote the adapter of a run that passed the gate and return the decision. Raises BadInput with the gate's reasons."""
+    """Promote the adapter of a run that passed the gate and return the decision.
+
+    Raises BadInput with the gate's reasons, and where its weights or what is in use are not those that the gate compared.
+    """
     from agri_llm.judgements import Promotion
     from training import retrain as steps
     from ui import wiring
@@ -165,8 +180,32 @@ def promoted(run: Path, by: str) -> Promotion:
         verdict=verdict,
         id=f"promotion-{sha256}",
     )
-    wiring.store().promotions.promote(promotion)
+    wiring.store().promotions.promote(promotion, **_compared_with(run, sha256))
     return promotion
+
+
+def _compared_with(run: Path, sha256: str) -> dict[str, str | None]:
+    """Return as `over` what the gate compared a run with; nothing for a run of no retraining. Raises BadInput.
+
+    Where AGRI_ADAPTER says what writes, no decision is followed, so there is none that it could be compared with.
+    """
+    from training import marked_steps, retrain_config
+    from ui import runs, wiring
+
+    out = run.parent.parent
+    if not (out / retrain_config.CHOICE).is_file():
+        return {}
+    if marked_steps.found_by(out / retrain_config.GATE).get("sha256") not in (None, sha256):
+        raise BadInput(
+            f"{run / 'adapter'} is not the adapter that the gate judged",
+            "nothing is known of these weights",
+            "copy the run again, or retrain",
+        )
+    begun = runs.read(out)
+    if begun.state == "damaged":
+        raise BadInput(f"{out} is damaged", "nothing says what it was compared with", "copy it again, or retrain")
+    current = begun.current
+    return {} if wiring.settings().adapter else {"over": str(Path(current) / "adapter") if current else None}
 
 
 class _Targets:
@@ -197,6 +236,7 @@ def promote(
     reason: Annotated[str, typer.Option(help="Why it goes back, for the record.")] = "",
 ) -> None:
     """Promote a run that passed the gate, or go back to a model that was in use before: seconds, without a restart."""
+    from agri_llm.promotions import IN_USE
     from ui import wiring
 
     if (target is None) == (not listed):
@@ -208,13 +248,22 @@ def promote(
             say(line, sys.stdout)
         return
     run = Path(target).absolute()
-    known = any(each.run == run.name or each.adapter == str(run / "adapter") for each in _Targets().history)
+    known = any(each.kind in IN_USE and each.adapter == str(run / "adapter") for each in _Targets().history)
     if (run / "run.json").is_file() and not known:
-        say(f"Promoted: {promoted(run, 'agri promote').adapter} writes the answers from now on.", sys.stdout)
+        say(f"Promoted: {in_force(promoted(run, 'agri promote').adapter)}", sys.stdout)
         return
-    adapter = _Targets().adapter(target if not known else run.name)
-    wiring.store().promotions.roll_back("agri promote", adapter, (reason,) if reason else ())
-    say(f"Gone back: {adapter or 'the base alone'} writes the answers from now on.", sys.stdout)
+    adapter = _Targets().adapter(target if not known else str(run))
+    gone_back(adapter, "agri promote", (reason,) if reason else ())
+    say(f"Gone back: {in_force(adapter)}", sys.stdout)
+
+
+def gone_back(adapter: str | None, by: str, reasons: tuple[str, ...]) -> None:
+    """Go back to an adapter, None for the base alone. Raises BadInput where its files are gone, or it is in use."""
+    from ui import wiring
+
+    if adapter and not (Path(adapter) / "adapter_model.safetensors").is_file():
+        raise BadInput(f"{adapter} is not there any more", "nothing could write with it", "name another one")
+    wiring.store().promotions.roll_back(by, adapter, reasons)
 
 
 def _history(found: Sequence[Any]) -> list[str]:
