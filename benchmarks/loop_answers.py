@@ -102,8 +102,13 @@ def write(plan: Plan, writer: Writer, out: Path) -> dict[str, Any]:
     known = read(out)
     usable = [sum(usable_of(answer) for answer in own) for _, own in known]
     unlike = [len({answer.text for answer in own}) > 1 for _, own in known]
-    return {"questions": len(found), "answers": sum(len(own) for _, own in known), "usable": sum(usable),
-            "questions with a usable one": sum(number > 0 for number in usable), "questions with unlike ones": sum(unlike)}  # fmt: skip
+    return {
+        "questions": len(found),
+        "answers": sum(len(own) for _, own in known),
+        "usable": sum(usable),
+        "questions with a usable one": sum(number > 0 for number in usable),
+        "questions with unlike ones": sum(unlike),
+    }
 
 
 def read(out: Path) -> list[tuple[Answer, list[Answer]]]:

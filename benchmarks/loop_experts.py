@@ -120,8 +120,8 @@ def material(
     for number, asked in enumerate(some):
         raters = raters_of(asked, twice, seed)[: ratings - given]
         given += len(raters)
-        for rater in raters[:1] if first_only else raters:
-            comparisons.append(comparison(asked, rater, prefers_first(asked, rater, noise, seed), number))
+        heard = raters[:1] if first_only else raters
+        comparisons += [comparison(asked, rater, prefers_first(asked, rater, noise, seed), number) for rater in heard]
         if given >= ratings:
             break
     return material_of(some, comparisons)

@@ -1,4 +1,4 @@
-"""Part 2 of the loop: ratings to a trained candidate by the project's own steps, and what that brought on held-out questions."""
+"""Part 2: from ratings to a trained candidate by the project's own steps, and what it brought on questions held out."""
 
 from __future__ import annotations
 
@@ -15,14 +15,25 @@ import yaml
 from loop_answers import Writer
 from loop_experts import TIE, utility
 from loop_plan import Plan
-
 from numpy.typing import NDArray
 
 from agri_llm.judgements import Material
 from training import (
-    align, align_config, chats, finished, held_out, intervals, online, online_config, preferences, reward, rewards, run_files,
-    watches, win_rate,
-)  # fmt: skip
+    align,
+    align_config,
+    chats,
+    finished,
+    held_out,
+    intervals,
+    online,
+    online_config,
+    preferences,
+    reward,
+    rewards,
+    run_files,
+    watches,
+    win_rate,
+)
 from training.gate_steps import Held, read_answers
 from training.held_out import Rows
 from training.judging import ExpertPair
@@ -39,9 +50,22 @@ OF_METHOD: dict[str, dict[str, Any]] = {
     "kto": {},
     "reward": {"longest_wins": 1.0},
     # it runs to its end, and the table says what the watches would have stopped it for
-    "grpo": {"num_generations": 4, "temperature": 0.5, "least_agreement": 0.0, "window": 3, "judge_steps": 5, "most_growth": 99.0, "most_repetition": 1.0,
-             "most_refusals": 1.0, "most_boldness": 1.0, "most_kl": 99.0, "most_cut": 1.0, "most_certainty": 99.0,
-             "most_alike": 1.0, "most_parting": 1.0},
+    "grpo": {
+        "num_generations": 4,
+        "temperature": 0.5,
+        "least_agreement": 0.0,
+        "window": 3,
+        "judge_steps": 5,
+        "most_growth": 99.0,
+        "most_repetition": 1.0,
+        "most_refusals": 1.0,
+        "most_boldness": 1.0,
+        "most_kl": 99.0,
+        "most_cut": 1.0,
+        "most_certainty": 99.0,
+        "most_alike": 1.0,
+        "most_parting": 1.0,
+    },
 }
 
 
@@ -55,14 +79,19 @@ def settings(plan: Plan, kind: str, data: Path, out: Path, seed: int, **more: An
     """Write the settings of a training as a file that its command would read; returns the file."""
     sizes, run = plan.sizes, finished.read(plan.run)
     values: dict[str, Any] = {
-        "model": run.base, "data": str(data), "out": str(out), "method": run.method, "max_length": sizes.prompt + 4 * sizes.answer,
+        "model": run.base, "data": str(data), "out": str(out), "method": run.method, 
+        "max_length": sizes.prompt + 4 * sizes.answer,
         "learning_rate": sizes.learning_rate, "gradient_checkpointing": False, "optim": "adamw_torch", "seed": seed,
         "per_device_train_batch_size": sizes.batch, "gradient_accumulation_steps": 1, "most_lost": 0.2,
         "max_steps": sizes.online_steps if kind == "grpo" else sizes.steps, "save_steps": 20,
         **({} if kind == "grpo" else {"eval_strategy": "no"}), **OF_METHOD[kind], **more,
     }  # fmt: skip
     if kind == "grpo":
-        values |= {"per_device_train_batch_size": 4 * sizes.batch, "max_completion_length": sizes.answer, "max_length": sizes.prompt + sizes.answer + 1}
+        values |= {
+            "per_device_train_batch_size": 4 * sizes.batch,
+            "max_completion_length": sizes.answer,
+            "max_length": sizes.prompt + sizes.answer + 1,
+        }
     if kind != "reward":
         values["start"] = str(plan.run)
     else:
