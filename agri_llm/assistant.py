@@ -6,11 +6,13 @@ import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Protocol
 
 import regex
 
 from agri_llm import photo_questions, prompts, questions, safety, sentences
+from agri_llm.errors import RequestTooLong
 from agri_llm.judgements import SignedAnswer
 from agri_llm.language.brief import Brief, LanguageModel
 from agri_llm.phrases import phrase
@@ -123,22 +125,11 @@ class Assistant:
     def _write(
         self, question: Question, understood: Understood, diagnosis: Diagnosis | None, hits: list[Hit], clock: _Clock
     ) -> Iterator[Event]:
-        messages = prompts.answer_messages(
-            question,
-            understood,
-            hits[:READ_HITS],
-            diagnosis=diagnosis,
-            examples=self.examples,
-            step_by_step=self.step_by_step,
-        )
-        query = understood.query
-        if hits[0].passage.language != understood.language:  # sentences in English are compared with the question in English
-            query = questions.in_english(understood, self.glossary) or query
-        brief = Brief(question=question, intent=understood.intent, hits=tuple(hits), messages=messages, query=query)
+        brief, read, pieces = self.begin_writing(question, understood, diagnosis, hits)
         passages = tuple(hit.passage for hit in hits)
         shown: list[Sentence] = []
         seen: set[str] = set()
-        for written in _sentences_of(self.model.stream(brief)):
+        for written in _sentences_of(pieces):
             sentence = self._checked(written, passages, number=1 + sum(len(earlier.citations) for earlier in shown))
             if sentence is None or sentence.citations[0].quote in seen:
                 continue
@@ -153,8 +144,37 @@ class Assistant:
             return
         answer = partial_answer(question, shown, complete=True)
         cited = [citation.passage for citation in answer.citations]
-        kept = tuple(dict.fromkeys((*passages[:READ_HITS], *cited)))
-        yield self.stamped(replace(answer, diagnosis=diagnosis, passages=kept, messages=messages, timings_ms=clock.total()))
+        kept = tuple(dict.fromkeys((*passages[:read], *cited)))
+        told = replace(answer, diagnosis=diagnosis, passages=kept, messages=brief.messages)
+        yield self.stamped(replace(told, timings_ms=clock.total()))
+
+    def begin_writing(
+        self, question: Question, understood: Understood, diagnosis: Diagnosis | None, hits: list[Hit]
+    ) -> tuple[Brief, int, Iterator[str]]:
+        """Return what the model is asked about hits, how many of them it reads, and the pieces of what it writes.
+
+        Where it cannot read so many passages the last ones are left out. Raises ModelError.
+        """
+        query = understood.query
+        if hits[0].passage.language != understood.language:  # sentences in English are compared with the question in English
+            query = questions.in_english(understood, self.glossary) or query
+        for read in range(min(READ_HITS, len(hits)), 0, -1):
+            messages = prompts.answer_messages(
+                question,
+                understood,
+                hits[:read],
+                diagnosis=diagnosis,
+                examples=self.examples,
+                step_by_step=self.step_by_step,
+            )
+            brief = Brief(question=question, intent=understood.intent, hits=tuple(hits), messages=messages, query=query)
+            pieces = iter(self.model.stream(brief))
+            try:
+                return brief, read, chain([next(pieces, "")], pieces)
+            except RequestTooLong:
+                if read == 1:
+                    raise
+        raise AssertionError("there is at least one hit")
 
     def _vouched(self, question: Question, understood: Understood, clock: _Clock) -> Answer | None:
         """Return the signed answer to a question that stands by itself, unless a sentence of it no longer passes."""

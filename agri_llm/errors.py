@@ -9,6 +9,7 @@ AgriError                        shown to people as one sentence, exit status 1
 ├── ModelError                   something that writes answers
 │   ├── ModelMissing             the model or adapter cannot be loaded
 │   └── ModelUnavailable         the server does not answer, or died while answering
+│       └── RequestTooLong       the model cannot read so many passages at once
 ├── TrainingStopped              a training that ended before its time; the same command goes on
 ├── StoreUnavailable             the database does not answer; answering goes on without it
 ├── NotYours                     a conversation or answer that is not among this person's own
@@ -59,6 +60,10 @@ class ModelMissing(ModelError):
 
 class ModelUnavailable(ModelError):
     """The model server does not answer, refuses, or died while answering."""
+
+
+class RequestTooLong(ModelUnavailable):
+    """A request that is longer than what the model reads; with fewer passages it may fit."""
 
 
 class TrainingStopped(AgriError):

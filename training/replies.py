@@ -11,7 +11,6 @@ import regex
 
 from agri_llm import prompts, questions, safety, sentences
 from agri_llm.assistant import READ_HITS, Assistant
-from agri_llm.language.brief import Brief
 from agri_llm.records import Hit, Kind, Message, Passage, Question
 from training.cases import Case
 from training.reply_contract import contract_of
@@ -181,12 +180,10 @@ def weighed(assistant: Assistant, case: Case) -> Reply:
 
 def _written(assistant: Assistant, question: Question, hits: list[Hit]) -> str:
     """What the writer says to the prompt of serving."""
-    understood = questions.understand(question, assistant.glossary)
-    messages = prompts.answer_messages(
-        question, understood, hits[:READ_HITS], examples=assistant.examples, step_by_step=assistant.step_by_step
-    )
-    brief = Brief(question=question, intent=understood.intent, hits=tuple(hits), messages=messages, query=understood.query)
-    return "".join(assistant.model.stream(brief)).strip() if hits else ""
+    if not hits:
+        return ""
+    _, _, pieces = assistant.begin_writing(question, questions.understand(question, assistant.glossary), None, hits)
+    return "".join(pieces).strip()
 
 
 def question_of(case: Case) -> Question:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig, TextIteratorStreamer
 
-from agri_llm.errors import AgriError, ModelMissing, ModelUnavailable
+from agri_llm.errors import AgriError, ModelMissing, RequestTooLong
 from agri_llm.judgements import adapter_name
 from agri_llm.language import chat_template, contract, loading
 from agri_llm.language.adapters import Weights
@@ -163,7 +163,7 @@ class LocalModel:
         if self._context is None:
             return self._max_new_tokens
         if prompt_tokens >= self._context:
-            raise ModelUnavailable(
+            raise RequestTooLong(
                 f"the request has {prompt_tokens} tokens and the model {self.name!r} reads at most {self._context}",
                 "it cannot see all the passages, so it cannot answer",
                 "ask a shorter question, or choose a model with a longer context in AGRI_MODEL",

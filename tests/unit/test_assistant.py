@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from agri_llm import prompts, safety
 from agri_llm.assistant import Assistant, Event, join, partial_answer
-from agri_llm.errors import ModelUnavailable
+from agri_llm.errors import ModelUnavailable, RequestTooLong
 from agri_llm.judgements import SignedAnswer
 from agri_llm.language.brief import Brief
 from agri_llm.language.composer import Composer
@@ -262,6 +262,31 @@ def test_a_writer_that_returns_a_plain_iterator_will_do() -> None:
             return iter([GOOD])
 
     assert assistant(Plain()).answer(QUESTION).kind == "advice"
+
+
+def test_passages_that_the_model_cannot_read_are_left_out_from_the_last() -> None:
+    class Short(Says):
+        def stream(self, brief: Brief) -> Iterator[str]:
+            if SIGNS.text in brief.messages[-1]["content"]:
+                raise RequestTooLong("too many tokens", "it cannot see them", "ask less")
+            yield from super().stream(brief)
+
+    model = Short(GOOD)
+    answer = assistant(model).answer(QUESTION)
+    assert answer.kind == "advice"
+    assert len(model.briefs) == 1
+    assert answer.messages == model.briefs[0].messages
+    assert SIGNS not in answer.passages
+
+
+def test_a_model_that_cannot_read_one_passage_says_so() -> None:
+    class Shorter(Says):
+        def stream(self, brief: Brief) -> Iterator[str]:
+            raise RequestTooLong("too many tokens", "it cannot see them", "ask less")
+            yield ""
+
+    with pytest.raises(RequestTooLong):
+        assistant(Shorter()).answer(QUESTION)
 
 
 # Before anything is written
