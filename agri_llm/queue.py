@@ -20,8 +20,9 @@ from agri_llm.accounts import require
 from agri_llm.database import Transaction, insert_into
 from agri_llm.errors import BadInput
 from agri_llm.judgements import Review
+from agri_llm.personal import district, scrubbed
 from agri_llm.ranking import Candidate, Reason, ranked
-from agri_llm.records import Answer, Feedback, new_id, now
+from agri_llm.records import Answer, Feedback, Question, new_id, now
 from agri_llm.review_tables import ClaimRow, ReviewRow, review_from
 from agri_llm.tables import AnswerRow, FeedbackRow, QuestionRow, answer_from, feedback_from
 
@@ -151,7 +152,7 @@ def _item(session: Session, reviewer: str, candidate: Candidate, reasons: tuple[
     held = select(ClaimRow.draft).where(ClaimRow.item == candidate.item, ClaimRow.reviewer == reviewer)
     draft = session.scalar(held) or {}
     votes = select(FeedbackRow).where(FeedbackRow.answer_id == candidate.answer_id).order_by(FeedbackRow.id)
-    said = tuple(replace(feedback_from(row), author="", reviewer=None) for row in session.scalars(votes))
+    said = tuple(_unnamed_said(feedback_from(row)) for row in session.scalars(votes))
     if candidate.second is None:
         return Item(kind="review", id=candidate.item, answer=answer, why=reasons, said=said, draft=draft)
     second = _blind(session, candidate.second)
@@ -161,10 +162,22 @@ def _item(session: Session, reviewer: str, candidate: Candidate, reasons: tuple[
 
 
 def _blind(session: Session, answer_id: str) -> Answer:
-    """Return an answer without anything that tells which model wrote it."""
+    """Return an answer without anything that tells which model wrote it, or who asked from where."""
     row = session.get(AnswerRow, answer_id)
     asked = session.get(QuestionRow, row.question_id) if row is not None else None
     if row is None or asked is None:
         raise BadInput("This answer was deleted", "it cannot be reviewed", "take the next item")
     answer = answer_from(row, asked)
-    return replace(answer, messages=(), model="", adapter=None, index_hash="", prompt_hash="", timings_ms={})
+    question = _unnamed(answer.question)
+    return replace(answer, question=question, messages=(), model="", adapter=None, index_hash="", prompt_hash="", timings_ms={})
+
+
+def _unnamed(asked: Question) -> Question:
+    """Return a question, and those before it, without names, numbers and addresses, its place no finer than a district."""
+    earlier = _unnamed(asked.follows) if asked.follows else None
+    return replace(asked, text=scrubbed(asked.text)[0], place=district(asked.place), follows=earlier)
+
+
+def _unnamed_said(vote: Feedback) -> Feedback:
+    correction, comment = scrubbed(vote.correction)[0], scrubbed(vote.comment)[0]
+    return replace(vote, author="", reviewer=None, correction=correction, comment=comment)

@@ -13,13 +13,13 @@ import regex
 
 from agri_llm import prompts, questions, safety
 from agri_llm.content import stems
+from agri_llm.personal import scrubbed
 from agri_llm.prompts import REFUSAL_MARK
 from agri_llm.records import Answer, Hit, Message, Passage
 from agri_llm.sentences import take_complete
 from knowledge_base.terms import Glossary
 from training import places
 from training.cleaning import plain
-from training.personal import scrubbed
 from training.rows import identity
 
 _MARK = regex.compile(r"\[(\d{1,3})\]")

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import regex
 
+from agri_llm.personal import scrubbed
 from agri_llm.prompts import REFUSAL_MARK
 from agri_llm.records import Message
 from knowledge_base.languages import language_of
 from knowledge_base.passages import measure
 from training.data_config import DataConfig
-from training.personal import scrubbed
 from training.rows import Row, answers_of, question_of
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from agri_llm import personal
 from agri_llm.errors import BadInput
 from agri_llm.prompts import PROMPT_HASH
 from agri_llm.records import Passage
@@ -32,7 +33,7 @@ CARD, STEPS = "card.md", "steps"
 # The modules of this package that decide what stands in a row; a change to any of them makes all rows anew.
 MAKERS = (
     "build_steps", "card", "cleaning", "contamination", "data_config", "dataset", "document_questions", "examined",
-    "instruction", "library", "mixing", "personal", "question_forms", "rows", "sources", "text_quality", "unanswerable",
+    "instruction", "library", "mixing", "question_forms", "rows", "sources", "text_quality", "unanswerable",
     "written",
 )  # fmt: skip
 TAUGHT = 8  # every eighth passage of the sheets teaches the quality filter: some five hundred, in seconds
@@ -193,7 +194,7 @@ class _Late:
 def code_hash() -> str:
     """Name the code and forms that make rows (sha256): those of the steps, and the assistant that writes the answers."""
     here = Path(__file__).parent
-    own = files_hash([*(here / f"{name}.py" for name in MAKERS), here / "question_templates.json"])
+    own = files_hash([*(here / f"{name}.py" for name in MAKERS), here / "question_templates.json", Path(personal.__file__)])
     return rows.identity(own, reply_code_hash())
 
 

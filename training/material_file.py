@@ -15,9 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from agri_llm.errors import BadInput
 from agri_llm.judgements import Comparison, Material, Outcome, Review, SignedAnswer
+from agri_llm.personal import NAME
 from agri_llm.records import Answer, Feedback
 from training import as_taught, rows
-from training.personal import NAME
 
 PARTS: dict[str, TypeAdapter[Any]] = {
     "answers": TypeAdapter(Answer),

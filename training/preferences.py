@@ -21,6 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from agri_llm import personal
 from agri_llm.errors import BadInput
 from agri_llm.judgements import Material
 from agri_llm.prompts import PROMPT_HASH
@@ -34,7 +35,7 @@ from training.rows import MANIFEST, SPLITS, file_hash, files_hash, identity, wri
 
 RAW, CARD, PAIRS, SINGLE, CHATS, RETRIEVAL = "raw.jsonl", "card.md", "pairs", "single", "chats", "retrieval.jsonl"
 PARTS = (PAIRS, SINGLE, CHATS)
-MAKERS = ("as_taught", "material_file", "pair_cleaning", "pair_rules", "personal", "places", "preference_card", "preferences")
+MAKERS = ("as_taught", "material_file", "pair_cleaning", "pair_rules", "places", "preference_card", "preferences")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,7 +240,7 @@ def _manifest(
     return {
         "hash": identity(*(f"{name} {digest}" for name, digest in files.items())),
         "rules": {**dataclasses.asdict(rules), "salt": ""},  # with it anybody could tell from a name which hash is whose
-        "code": files_hash(Path(__file__).with_name(f"{name}.py") for name in MAKERS),
+        "code": files_hash([*(Path(__file__).with_name(f"{name}.py") for name in MAKERS), Path(personal.__file__)]),
         "prompt_hash": PROMPT_HASH,
         "material": {name: len(getattr(material, name)) for name in material_file.PARTS},
         "raters": sorted(material_file.raters(material)),

@@ -11,7 +11,7 @@ from agri_llm.errors import BadInput, NotAllowed
 from agri_llm.judgements import Comparison
 from agri_llm.queue import HELD
 from agri_llm.ranking import Candidate, ranked
-from agri_llm.records import Answer, Feedback, new_id, now
+from agri_llm.records import Answer, Feedback, Question, new_id, now
 from agri_llm.reviews import wants_two
 from agri_llm.store import Store
 
@@ -75,6 +75,23 @@ def test_nothing_tells_the_model_or_the_farmer(store: Store) -> None:
     assert item.answer.citations == shown.citations
     [said] = item.said
     assert (said.reasons, said.correction) == (("unsafe",), "Use traps.")
+
+
+def test_experts_see_no_names_numbers_or_villages_of_a_farmer(store: Store) -> None:
+    before = Question(text="My name is Amina Wanjiru. My bananas wilt.", place="Kiptere village, Kericho, Kenya")
+    asked = Question(text="Call me at 0722 123 456: how do I stop weevils?", place=before.place, crop="banana", follows=before)
+    by, shown = expert(store), given(store, question=asked)
+    voted_down(store, shown, "wrong", correction="Ask my neighbour, amina@example.org.")
+    item = store.queue.take(by, now())
+    assert item is not None
+    said = repr((item.answer.question, item.said))
+    for private in ("Wanjiru", "0722", "amina@", "Kiptere"):
+        assert private not in said
+    assert item.answer.question.place == "Kericho, Kenya"
+    assert "how do I stop weevils?" in item.answer.question.text
+    kept = store.answer(AMINA, shown.id)
+    assert kept is not None
+    assert "0722" in kept.question.text, "what the farmer sees stays as it was written"
 
 
 def test_an_item_is_held_for_one_person_for_half_an_hour(store: Store) -> None:

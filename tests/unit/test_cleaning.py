@@ -11,12 +11,12 @@ import pytest
 from some_sheets import copied, passages
 
 from agri_llm.errors import BadInput
+from agri_llm.personal import scrubbed
 from agri_llm.prompts import REFUSAL_MARK
 from knowledge_base import shipped
 from training import cleaning, contamination, dataset, mixing, text_quality
 from training.contamination import Contamination
 from training.data_config import DataConfig, Source
-from training.personal import scrubbed
 from training.rows import Kind, Row, identity
 from training.text_quality import QualityFilter
 
