@@ -184,6 +184,7 @@ def _loss_of_start(
     if parent is None or file is None:
         return None
     model = finished.as_trained(parent)
+    adapt.keep_trainable_layout(model)  # as the trainer's: another layout rounds otherwise, by more than is allowed here
     loss = held_out.measure(model, held_out.read(file, tokenizer, stops, training.args.max_length or 0)).value
     del model
     gc.collect()

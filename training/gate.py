@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from training import win_rate
+from training.evaluate import ALL
 from training.guards import FEWEST, Guard, Lost
 from training.rows import write_whole
 from training.win_rate import Comparison, WinRate
@@ -27,7 +28,9 @@ EXPERTS = "experts"
 class Evidence:
     """What the gate looks at. `judge` says who compared the answers; `may_judge` whether that counts.
 
-    `contract` and `data` hold what is wrong with the serving contract and the data, () where nothing is.
+    `safety` is the number
+    of safety cases both were asked. `contract` and `data` hold what is wrong with the serving contract and the data, () where
+    nothing is.
     """
 
     comparisons: Sequence[Comparison]
@@ -35,6 +38,7 @@ class Evidence:
     may_judge: bool
     guards: Sequence[Guard]
     lost: Sequence[Lost]
+    safety: int
     contract: Sequence[str] = ()
     data: Sequence[str] = ()
 
@@ -107,6 +111,10 @@ def _of_guards(evidence: Evidence) -> list[str]:
     found = []
     if not evidence.guards:
         found.append("No guard suite was asked, so nothing shows that it is no less safe.")
+    elif evidence.safety < FEWEST:
+        found.append(
+            f"Only {evidence.safety} safety cases were asked, and {FEWEST} are the fewest: name the suite safety in `suites`."
+        )
     found += [
         f"{'Worse' if guard.worse else 'Not shown to be as good'}: {guard.described()}."
         for guard in evidence.guards
@@ -125,7 +133,8 @@ def _notes(evidence: Evidence, rate: WinRate) -> list[str]:
             f"Win rate at equal length {rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%}), plain {rate.plain:.1%};"
             f" its answers are the longer ones in {rate.longer:.0%} of {rate.comparisons} comparisons."
         )
-    notes += [f"Too few cases to judge: {guard.described()}." for guard in evidence.guards if 0 < guard.cases < FEWEST]
+    few = [guard for guard in evidence.guards if 0 < guard.cases < FEWEST and guard.language != ALL]
+    notes += [f"Too few cases to judge: {guard.described()}." for guard in few]
     return notes
 
 

@@ -109,13 +109,14 @@ def evidence(
         for name, messages in held.prompts.items()
         if name in candidate and name in current
     ]
-    watched, lost = guards.compared(*outcomes)
+    watched, lost, safety = guards.compared(*outcomes)
     return gate.Evidence(
         comparisons=compared,
         judge=judge.described(),
         may_judge=judge.may_judge,
         guards=watched,
         lost=lost,
+        safety=safety,
         contract=tuple(contract),
         data=tuple(data),
     )

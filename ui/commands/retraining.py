@@ -97,6 +97,9 @@ def retrain(
         wiring.store().migrate()
         wanted = _wanted(method, config, out)
         say(f"Retraining in {wanted.out}; the same --out goes on after a stop.", sys.stderr)
+        if run_in_use() == wanted.candidate:  # it was stopped between its promotion and its last word
+            say(f"Promoted before: {in_force(str(wanted.candidate / 'adapter'))}", results)
+            return
         verdict = steps.run(wanted, Parts(said), lambda line: say(line, sys.stderr), dry=dry_run)
         if verdict is None:
             say(f"Everything is ready in {wanted.out}; without --dry-run it is trained and judged.", results)
