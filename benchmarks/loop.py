@@ -23,7 +23,7 @@ from loop_experts import Asked
 from loop_plan import CURVE, METHODS, NOISES, PARTS, Plan, Sizes
 from loop_training import Judging
 
-from agri_llm.errors import AgriError, BadInput
+from agri_llm.errors import AgriError, BadInput, TrainingStopped
 from agri_llm.judgements import Material
 from training import finished, gate_steps
 
@@ -61,6 +61,8 @@ class Loop:
                     loop_training.train(self.plan, "reward", made.folder, reward, seed)
                     more["reward"] = str(reward)
                 loop_training.train(self.plan, kind, made.folder, out / "run", seed, **more)
+            except TrainingStopped:
+                raise
             except AgriError as error:
                 return {**counts, "refused": str(error)}
             watched = loop_training.crossed(out / "run") if kind == "grpo" else []
@@ -134,7 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     try:
         text = loop_report.text(Loop(plan).figures())
-    except BadInput as error:
+    except (BadInput, TrainingStopped) as error:
         raise SystemExit(str(error)) from error
     if sizes.ratings >= PUBLISHED_FROM:
         report.publish("loop", "From ratings to a better model, simulated", f"{loop_report.HEAD} {report.machine()}.\n\n{text}")

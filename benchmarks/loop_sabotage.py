@@ -17,7 +17,7 @@ from loop_experts import Asked, comparison, material_of
 from loop_plan import Plan
 from loop_training import Judging
 
-from agri_llm.errors import AgriError
+from agri_llm.errors import AgriError, TrainingStopped
 from agri_llm.judgements import Comparison, Material
 from agri_llm.records import Answer
 from training import cases, finished, gate, gate_steps, preferences, simulated
@@ -68,6 +68,8 @@ class Court:
             _write_past_checks(made.folder, data, forced)
         try:
             loop_training.train(self.plan, "dpo", data, out / "run", 0, **unchecked)
+        except TrainingStopped:
+            raise
         except AgriError as error:
             return {**counts, "promote": False, "reasons": [f"The training refuses: {error}"]}
         brought = self.judging.of(out / "run", out)
