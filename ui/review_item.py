@@ -74,7 +74,8 @@ def _farmer(by: Account, draft: Draft) -> None:
         reasons = word("review_comma").join(word(f"reason_{reason}") for reason in said.reasons if _known(reason))
         thumb = ":material/thumb_down:" if said.rating == "down" else ":material/thumb_up:"
         with st.container(border=True, key=draft.key(f"farmer-{said.id}"), gap="xsmall"):
-            line = word("review_farmer") + (f" {reasons}." if reasons else "")
+            spoke = reasons or said.comment or said.correction.strip()
+            line = word("review_farmer" if spoke else "review_farmer_silent") + (f" {reasons}." if reasons else "")
             st.markdown(f"{thumb} {plain(line)}")
             if said.comment:
                 st.html(f'<blockquote class="agri-said">{escape(said.comment)}</blockquote>')
