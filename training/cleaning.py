@@ -164,6 +164,13 @@ class NearDuplicates:
 
     def met(self, text: str, kind: str = "") -> bool:
         """Return whether a nearly equal text was met before; one that was not is remembered."""
+        return self._look(text, kind, remember=True)
+
+    def knows(self, text: str, kind: str = "") -> bool:
+        """Return whether a nearly equal text was met before, and remember nothing."""
+        return self._look(text, kind, remember=False)
+
+    def _look(self, text: str, kind: str, *, remember: bool) -> bool:
         words = _TOKEN.findall(text.casefold())
         pieces = [" ".join(words[at : at + SHINGLE]).encode() for at in range(max(1, len(words) - SHINGLE + 1))]
         sketch = self._blank.copy()
@@ -174,8 +181,9 @@ class NearDuplicates:
             others, theirs = self._shingles[place]
             if numbers == theirs and len(shingles & others) >= self._threshold * len(shingles | others):
                 return True
-        self._index.insert(len(self._shingles), sketch)
-        self._shingles.append((shingles, numbers))
+        if remember:
+            self._index.insert(len(self._shingles), sketch)
+            self._shingles.append((shingles, numbers))
         return False
 
 

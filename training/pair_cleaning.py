@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from agri_llm.content import content_words
-from training import examined, intervals, mixing
-from training.cleaning import NearDuplicates
+from training import intervals, mixing
 from training.contamination import Contamination
 from training.pair_rules import Draft
-from training.rows import Row, Split, identity, question_of
+from training.rows import Row, identity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,21 +107,6 @@ def without_ties(pairs: Iterable[Draft], near: float, counts: Counter[str]) -> l
     return kept
 
 
-def unrepeated(pairs: Iterable[Draft], rules: Rules, counts: Counter[str]) -> list[Draft]:
-    """Keep one of pairs that nearly say the same, in whatever group: the one that is held out, else the one more raters said.
-
-    Questions that differ in a word are groups of their own and may stand on two sides; the pair to learn from goes then.
-    """
-    met, order = NearDuplicates(rules.repeated), {"test": 0, "validation": 1, "train": 2}
-    found = sorted(
-        pairs, key=lambda pair: (order[split_of(pair.group, rules)], -pair.weight, -len(pair.raters), pair.group, pair.ids)
-    )
-    asked = (question_of(row_of(pair, "train")) for pair in found)  # without passages, which would make all alike
-    kept = [p for p, question in zip(found, asked, strict=True) if not met.met(f"{question}\n{p.chosen}\n{p.rejected}")]
-    counts["pairs nearly said before"] += len(found) - len(kept)
-    return kept
-
-
 def _marks(text: str) -> int:
     return text.count("[")
 
@@ -195,19 +179,6 @@ def _capped_by_rater(pairs: list[Draft], most: float, counts: Counter[str]) -> l
             kept.append(pair)
     counts["pairs beyond the most of one rater"] += len(pairs) - len(kept)
     return kept
-
-
-def split_of(group: str, rules: Rules) -> Split:
-    """Return the side of a group: by its name and the seed alone, so that it is the same in every snapshot.
-
-    Questions whose answers cite a section that a model is examined on are for the test side, as in other data sets.
-    """
-    if group.endswith(examined.MARK):
-        return "test"
-    place = mixing.share(rules.seed, "preference split", group)
-    if place < rules.test:
-        return "test"
-    return "validation" if place < rules.test + rules.validation else "train"
 
 
 def length_balanced(pairs: Sequence[Draft], rules: Rules, counts: Counter[str]) -> list[Draft]:

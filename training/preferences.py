@@ -26,7 +26,7 @@ from agri_llm.errors import BadInput
 from agri_llm.judgements import Material
 from agri_llm.prompts import PROMPT_HASH
 from knowledge_base import shipped
-from training import contamination, examined, material_file, pair_cleaning, pair_rules, preference_card, rows
+from training import contamination, examined, material_file, pair_cleaning, pair_rules, pair_sides, preference_card, rows
 from training.contamination import Contamination
 from training.library import Library
 from training.pair_cleaning import Rules
@@ -35,7 +35,7 @@ from training.rows import MANIFEST, SPLITS, file_hash, files_hash, identity, wri
 
 RAW, CARD, PAIRS, SINGLE, CHATS, RETRIEVAL = "raw.jsonl", "card.md", "pairs", "single", "chats", "retrieval.jsonl"
 PARTS = (PAIRS, SINGLE, CHATS)
-MAKERS = ("as_taught", "material_file", "pair_cleaning", "pair_rules", "places", "preference_card", "preferences")
+MAKERS = ("as_taught", "material_file", "pair_cleaning", "pair_rules", "pair_sides", "places", "preference_card", "preferences")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,13 +112,15 @@ class Made:
         _examined_apart(found, examined_sections(rules.evaluation))
         known = Contamination(contamination.files_of(rules.evaluation))
         pairs = pair_cleaning.teachable(pair_cleaning.adjudicated(found.pairs, counts), counts)
-        pairs = pair_cleaning.unrepeated(pair_cleaning.without_ties(pairs, rules.near, counts), rules, counts)
+        pairs = pair_sides.unrepeated(pair_cleaning.without_ties(pairs, rules.near, counts), rules, counts)
         pairs = pair_cleaning.capped(pair_cleaning.uncontaminated(pairs, known, counts, "pairs"), rules, counts)
         before = pair_cleaning.longer_wins(pairs)
         pairs = pair_cleaning.length_balanced(pairs, rules, counts)
         single = pair_cleaning.settled([*found.single, *_halves(pairs)], counts)
         single = pair_cleaning.uncontaminated(single, known, counts, "single answers")
+        single = pair_sides.apart(single, rules, counts, "single answers")
         chats = pair_cleaning.uncontaminated(_first_of_each(found, counts), known, counts, "chats")
+        chats = pair_sides.apart(chats, rules, counts, "chats")
         made = {
             PAIRS: [_pair(draft, rules) for draft in pairs],
             SINGLE: [_single(draft, rules) for draft in single],
@@ -190,7 +192,7 @@ def _row(draft: Draft, rules: Rules) -> dict[str, Any]:
         "group": draft.group,
         "language": draft.language,
         "source": draft.source,
-        "split": pair_cleaning.split_of(draft.group, rules),
+        "split": pair_sides.split_of(draft.group, rules),
         "raters": list(draft.raters),
         "feedback_ids": list(draft.ids),
         "answers": list(draft.answers),
@@ -211,7 +213,7 @@ def _single(draft: Draft, rules: Rules) -> dict[str, Any]:
 
 
 def _chat(draft: Draft, rules: Rules) -> dict[str, Any]:
-    return pair_cleaning.row_of(draft, pair_cleaning.split_of(draft.group, rules)).to_json()
+    return pair_cleaning.row_of(draft, pair_sides.split_of(draft.group, rules)).to_json()
 
 
 def write_part(folder: Path, found: Sequence[Mapping[str, Any]], *, compared: bool = True) -> dict[str, int]:

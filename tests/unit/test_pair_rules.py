@@ -15,7 +15,7 @@ from test_preferences import FIRST, GOOD, HOW, LONG, RULES, SECOND, answer, comp
 from agri_llm.errors import BadInput
 from agri_llm.judgements import Material, Outcome, SignedAnswer
 from agri_llm.records import Answer
-from training import as_taught, material_file, pair_cleaning, pair_rules, preferences
+from training import as_taught, material_file, pair_cleaning, pair_rules, pair_sides, preferences
 from training.contamination import Contamination
 from training.pair_cleaning import Rules
 from training.pair_rules import Draft, Drafts
@@ -153,18 +153,32 @@ def test_of_pairs_that_nearly_say_the_same_the_held_out_one_stays() -> None:
     words = " ".join(f"word{chr(97 + at % 26)}{chr(97 + at // 26)}" for at in range(120))
     questions = [f"{words} {last}" for last in ("leaves", "stems", "roots", "seeds", "flowers", "fruits", "buds", "soil")]
     pairs = [pair(question, f"{FIRST}[1]", SECOND, ids=(question[-6:],)) for question in questions]
-    sides = {each.ids: pair_cleaning.split_of(each.group, RULES) for each in pairs}
+    sides = {each.ids: pair_sides.split_of(each.group, RULES) for each in pairs}
     assert len(set(sides.values())) > 1  # else this test says nothing
     counts: Counter[str] = Counter()
-    (kept,) = pair_cleaning.unrepeated(pairs, RULES, counts)
+    (kept,) = pair_sides.unrepeated(pairs, RULES, counts)
     assert sides[kept.ids] != "train"
     assert counts["pairs nearly said before"] == len(pairs) - 1
+
+
+def test_single_answers_and_chats_are_not_learned_where_nearly_the_same_is_held_out() -> None:
+    words = " ".join(f"word{chr(97 + at % 26)}{chr(97 + at // 26)}" for at in range(120))
+    questions = [f"{words} {last}" for last in ("leaves", "stems", "roots", "seeds", "flowers", "fruits", "buds", "soil")]
+    found = [pair(question, f"{FIRST}[1]", "") for question in questions] + [pair(HOW, f"{FIRST}[1]", "")]
+    sides = [pair_sides.split_of(each.group, RULES) for each in found]
+    assert len(set(sides[:-1])) > 1  # else this test says nothing
+    counts: Counter[str] = Counter()
+    kept = pair_sides.apart(found, RULES, counts, "chats")
+    nearly = [each for each in kept if each.group != found[-1].group]
+    assert {pair_sides.split_of(each.group, RULES) for each in nearly} == {"test" if "test" in sides[:-1] else "validation"}
+    assert found[-1] in kept
+    assert counts["chats nearly said on a held-out side"] == len(found) - len(kept)
 
 
 def test_pairs_with_another_number_are_not_the_same() -> None:
     words = " ".join(f"word{chr(97 + at % 26)}{chr(97 + at // 26)}" for at in range(120))
     pairs = [pair(f"{words} {number} weeks", f"{FIRST}[1]", SECOND) for number in (2, 3)]
-    assert len(pair_cleaning.unrepeated(pairs, RULES, Counter())) == 2
+    assert len(pair_sides.unrepeated(pairs, RULES, Counter())) == 2
 
 
 def test_a_pair_whose_worse_answer_stands_in_an_evaluation_case_is_left_out(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from agri_llm.prompts import REFUSAL_MARK
 from agri_llm.records import Answer, Citation, Feedback, Passage, Question
 from training import as_taught, material_file, preferences, simulated
 from training.library import Library
-from training.pair_cleaning import Rules, split_of
+from training.pair_cleaning import Rules
+from training.pair_sides import split_of
 from training.preferences import CHATS, PAIRS, RETRIEVAL, SINGLE, Snapshot
 
 FIRST = "Grow a resistant wheat variety, the cheapest protection against rust."
