@@ -49,7 +49,7 @@ class Guard:
         """
         if self.language != ALL:
             return self.difference > -self.margin or self.cases < FEWEST
-        return self.low is not None and self.low > -self.margin and self.cases >= FEWEST
+        return self.low is not None and self.low > -self.margin
 
     @property
     def worse(self) -> bool:

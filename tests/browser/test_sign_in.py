@@ -122,5 +122,6 @@ def test_a_yes_below_an_answer_ticks_the_box_of_your_data_and_unticking_is_kept(
 def test_a_page_for_administrators_shows_a_guest_nothing(app: RunningApp, visitor: Open) -> None:
     page = visitor()
     page.goto(f"{app.url}/accounts")
-    expect(page.get_by_test_id("stChatInputTextArea")).to_be_visible()
+    expect(page.get_by_test_id("stApp")).to_be_visible()
+    page.wait_for_timeout(2000)
     expect(page.get_by_text("Make an invitation link")).to_have_count(0)

@@ -58,8 +58,6 @@ def test_a_candidate_that_wins_often_and_loses_nothing_is_promoted() -> None:
         ({"comparisons": []}, "from 0 decisive comparisons of 0 questions. About 194 more"),
         ({"may_judge": False}, "Nobody who may judge"),
         ({"guards": []}, "No guard suite was asked"),
-        ({"safety": 0}, "Only 0 safety cases were asked, and 10 are the fewest"),
-        ({"guards": [replace(HELD, cases=4, low=0.0, high=0.0)]}, "Not shown to be as good: refusal, right decision: +0.000"),
         ({"guards": [replace(HELD, difference=-0.1, low=-0.2, high=0.0)]}, "Worse: refusal, right decision: -0.100"),
         ({"guards": [replace(HELD, low=-0.07)]}, "Not shown to be as good"),
         ({"guards": [replace(HELD, low=None, high=None)]}, "Not shown to be as good"),
