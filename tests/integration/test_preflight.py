@@ -375,7 +375,7 @@ def test_every_file_of_settings_is_loaded_by_a_test() -> None:
     """
     known = {*trainings(), *CONFIGS.glob("data*.yaml"), *CONFIGS.glob("photos*.yaml"), CONFIGS / "distil.yaml"}
     known |= {CONFIGS / folder / f"{name}.yaml" for folder in ("tiny", "smoke-chain") for name in ("chain", "data")}
-    known |= {*preferences(), *CONFIGS.glob("retrain-*.yaml")}
+    known |= {*preferences(), *CONFIGS.glob("retrain-*.yaml"), CONFIGS / "tiny" / "retrain-dpo.yaml"}
     known |= {CONFIGS / "accelerate" / f"{name}.yaml" for name in MANY}
     assert known == set(CONFIGS.rglob("*.yaml"))
 
